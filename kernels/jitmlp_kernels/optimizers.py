@@ -1,0 +1,368 @@
+"""The table of optimizers, and the kernel that applies one to a tile of parameters.
+
+To add an optimizer, write its update and the coefficients of its steps and add one
+row to ``OPTIMIZERS``. The update is elementwise: it maps a parameter ``w``, its
+gradient ``g`` and its state to the new parameter and state. Whatever depends on the
+step and not on the parameter is computed outside, in float64, by ``coefficients``.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
+
+import numpy as np
+from numba.core import types
+
+from jitmlp_kernels.emit import (
+    Accumulator,
+    Memory,
+    int64,
+    integers,
+    loop,
+    reduce_lanes,
+    switch,
+    vector_kernel,
+)
+from jitmlp_kernels.host import VECTOR_BYTES
+from jitmlp_kernels.lanes import fma, sqrt, where
+
+MAX_COEFFICIENTS = 10
+
+
+class Optimizer(NamedTuple):
+    """One row of the table.
+
+    Attributes
+    ----------
+    update : callable
+        ``update(w, g, state, c) -> (w, state)``, with ``state`` a tuple of one value
+        a slot and ``c`` the step's coefficients.
+    coefficients : callable
+        ``coefficients(lr, t, h) -> list of arrays`` for the learning rates ``lr`` and
+        the step numbers ``t`` (1 at the first step), with the hyperparameters ``h``.
+    slots : tuple of str
+        The names of the state's arrays, each of the parameters' shape, zero at first.
+    hyperparameters : dict
+        Names and defaults of what ``h`` holds.
+    """
+
+    name: str
+    update: Callable
+    coefficients: Callable
+    slots: tuple[str, ...]
+    hyperparameters: dict
+    formula: str
+    source: str
+
+
+def _momentum(w, g, state, c):
+    velocity = c[1] * state[0] - c[0] * g
+    return w + velocity, (velocity,)
+
+
+def _nesterov(w, g, state, c):
+    velocity = c[1] * state[0] - c[0] * g
+    return w + (c[1] * velocity - c[0] * g), (velocity,)
+
+
+def _adagrad(w, g, state, c):
+    total = state[0] + g * g
+    return w - c[0] * g / (sqrt(total) + c[1]), (total,)
+
+
+def _rmsprop(w, g, state, c):
+    lr, rho, rest, eps, momentum, centered = (c[i] for i in range(6))
+    square = rho * state[0] + rest * g * g
+    mean = rho * state[1] + rest * g
+    spread = square - centered * mean * mean
+    velocity = momentum * state[2] + g / (sqrt(where(spread < 0.0, 0.0, spread)) + eps)
+    return w - lr * velocity, (square, mean, velocity)
+
+
+def _adam(w, g, state, c):
+    lr, beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(6))
+    first = beta_1 * state[0] + rest_1 * g
+    second = beta_2 * state[1] + rest_2 * (g * g)
+    return w - lr * first / (sqrt(second) + eps), (first, second)
+
+
+def _corrected(lr, t, h):
+    """Adam's coefficients with both bias corrections in the learning rate."""
+    beta_1, beta_2 = h["beta_1"], h["beta_2"]
+    rate = lr * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+    return [rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2, h["epsilon"]]
+
+
+def _amsgrad(w, g, state, c):
+    lr, beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(6))
+    first = beta_1 * state[0] + rest_1 * g
+    second = beta_2 * state[1] + rest_2 * (g * g)
+    largest = where(second < state[2], state[2], second)
+    return w - lr * first / (sqrt(largest) * c[6] + eps), (first, second, largest)
+
+
+def _separate(lr, t, h):
+    """Adam's coefficients with the second correction beside the root, as PyTorch does."""
+    beta_1, beta_2 = h["beta_1"], h["beta_2"]
+    return [
+        lr / (1 - beta_1**t),
+        beta_1,
+        1 - beta_1,
+        beta_2,
+        1 - beta_2,
+        h["epsilon"],
+        1 / np.sqrt(1 - beta_2**t),
+    ]
+
+
+def _adamw(w, g, state, c):
+    lr, beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(6))
+    first = beta_1 * state[0] + rest_1 * g
+    second = beta_2 * state[1] + rest_2 * (g * g)
+    return w * c[7] - lr * first / (sqrt(second) * c[6] + eps), (first, second)
+
+
+def _nadam(w, g, state, c):
+    beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(1, 6))
+    first = beta_1 * state[0] + rest_1 * g
+    second = beta_2 * state[1] + rest_2 * (g * g)
+    return w - (c[0] * g + c[7] * first) / (sqrt(second) * c[6] + eps), (first, second)
+
+
+def _nadam_coefficients(lr, t, h):
+    """The momentum warm-up of Dozat 2016 with PyTorch's decay of 0.004."""
+    beta_1, beta_2 = h["beta_1"], h["beta_2"]
+    last = int(np.max(t)) + 1
+    mu = beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, last + 1) * 0.004))
+    product = np.cumprod(mu)
+    t = np.asarray(t, dtype=int)
+    now, following = mu[t - 1], mu[t]
+    return [
+        lr * (1 - now) / (1 - product[t - 1]),
+        beta_1,
+        1 - beta_1,
+        beta_2,
+        1 - beta_2,
+        h["epsilon"],
+        1 / np.sqrt(1 - beta_2 ** t.astype(float)),
+        lr * following / (1 - product[t]),
+    ]
+
+
+def _lion(w, g, state, c):
+    lr, beta_1, rest_1, beta_2, rest_2 = (c[i] for i in range(5))
+    blend = beta_1 * state[0] + rest_1 * g
+    sign = where(blend > 0.0, lr, where(blend < 0.0, -lr, blend * 0.0))
+    return w * c[5] - sign, (beta_2 * state[0] + rest_2 * g,)
+
+
+_ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+
+OPTIMIZERS = (
+    Optimizer(
+        "gradient",
+        lambda w, g, state, c: (w, (g,)),
+        lambda lr, t, h: [lr],
+        ("gradient",),
+        {},
+        "w unchanged, g kept",
+        "for L-BFGS, gradient checks and global norms",
+    ),
+    Optimizer(
+        "gradient_descent",
+        lambda w, g, state, c: (w - c[0] * g, ()),
+        lambda lr, t, h: [lr],
+        (),
+        {},
+        "w - lr g",
+        "Cauchy 1847; Robbins & Monro 1951",
+    ),
+    Optimizer(
+        "momentum",
+        _momentum,
+        lambda lr, t, h: [lr, h["momentum"]],
+        ("velocity",),
+        {"momentum": 0.9},
+        "v = mu v - lr g; w + v",
+        "Polyak 1964",
+    ),
+    Optimizer(
+        "nesterov",
+        _nesterov,
+        lambda lr, t, h: [lr, h["momentum"]],
+        ("velocity",),
+        {"momentum": 0.9},
+        "v = mu v - lr g; w + mu v - lr g",
+        "Nesterov 1983, in the form of Sutskever et al. 2013",
+    ),
+    Optimizer(
+        "adagrad",
+        _adagrad,
+        lambda lr, t, h: [lr, h["epsilon"]],
+        ("square_sum",),
+        {"epsilon": 1e-8},
+        "G = G + g^2; w - lr g / (sqrt G + eps)",
+        "Duchi, Hazan & Singer 2011",
+    ),
+    Optimizer(
+        "rmsprop",
+        _rmsprop,
+        lambda lr, t, h: [lr, h["rho"], 1 - h["rho"], h["epsilon"], h["momentum"], float(h["centered"])],
+        ("second_moment", "mean", "velocity"),
+        {"rho": 0.9, "epsilon": 1e-8, "momentum": 0.0, "centered": False},
+        "v = rho v + (1 - rho) g^2; w - lr g / (sqrt v + eps)",
+        "Tieleman & Hinton 2012; centered: Graves 2013",
+    ),
+    Optimizer(
+        "adam",
+        _adam,
+        _corrected,
+        ("first_moment", "second_moment"),
+        _ADAM,
+        "m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w - lr_t m / (sqrt v + eps)",
+        "Kingma & Ba 2015, the efficient form at the end of section 2",
+    ),
+    Optimizer(
+        "amsgrad",
+        _amsgrad,
+        _separate,
+        ("first_moment", "second_moment", "largest_moment"),
+        _ADAM,
+        "Adam with the running maximum of v",
+        "Reddi, Kale & Kumar 2018",
+    ),
+    Optimizer(
+        "adamw",
+        _adamw,
+        lambda lr, t, h: _separate(lr, t, h) + [1 - lr * h["weight_decay"]],
+        ("first_moment", "second_moment"),
+        {**_ADAM, "weight_decay": 0.01},
+        "Adam on w (1 - lr decay)",
+        "Loshchilov & Hutter 2019",
+    ),
+    Optimizer(
+        "nadam",
+        _nadam,
+        _nadam_coefficients,
+        ("first_moment", "second_moment"),
+        _ADAM,
+        "Adam with Nesterov's look-ahead",
+        "Dozat 2016",
+    ),
+    Optimizer(
+        "lion",
+        _lion,
+        lambda lr, t, h: [
+            lr,
+            h["beta_1"],
+            1 - h["beta_1"],
+            h["beta_2"],
+            1 - h["beta_2"],
+            1 - lr * h["weight_decay"],
+        ],
+        ("momentum",),
+        {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0},
+        "w (1 - lr decay) - lr sign(b1 m + (1 - b1) g); m = b2 m + (1 - b2) g",
+        "Chen et al. 2023",
+    ),
+)
+
+CODES = {row.name: code for code, row in enumerate(OPTIMIZERS)}
+MAX_SLOTS = max(len(row.slots) for row in OPTIMIZERS)
+
+
+def coefficient_table(name: str, rates, steps, hyperparameters) -> np.ndarray:
+    """The coefficients of a run of steps, one row a step, for the kernels.
+
+    Parameters
+    ----------
+    name : str
+        A row of the table.
+    rates, steps : array of shape (n_steps,)
+        The learning rate and the number (from 1) of each step.
+    hyperparameters : dict
+        Those of the row that differ from its defaults.
+    """
+    row = OPTIMIZERS[CODES[name]]
+    values = row.coefficients(rates, steps, {**row.hyperparameters, **hyperparameters})
+    table = np.zeros((len(rates), MAX_COEFFICIENTS))
+    for column, value in enumerate(values):
+        table[:, column] = value
+    return table
+
+
+def _update_twin(
+    memory, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale
+):
+    n = vectors * (VECTOR_BYTES // memory.itemsize)
+    row, kind, total = OPTIMIZERS[code], memory.dtype.type, 0.0
+    for panel in range(panels):
+        start = parameters + panel * panel_stride
+        w = memory[start : start + n]
+        slots = [memory[start + (i + 1) * stride :][:n] for i in range(len(row.slots))]
+        total += float(w @ w)
+        g = (memory[gradients + panel * n :][:n] + kind(alpha) * w) * kind(scale)
+        old = tuple(slot.copy() for slot in slots)
+        w[:], state = row.update(w.copy(), g, old, table[step].astype(kind))
+        for slot, new in zip(slots, state):
+            slot[:] = new
+    return total
+
+
+@vector_kernel(_update_twin)
+def update_parameters(
+    typing, memory, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale
+):
+    """Apply one optimizer step to panels of consecutive vectors of parameters.
+
+    The gradients of all panels lie one behind the other; the parameters of neighbouring
+    panels ``panel_stride`` apart. The gradient is ``(gradients + alpha * w) * scale``.
+    Slot ``s`` of the state lies ``(s + 1) * stride`` elements past the parameter.
+    Returns the sum of squares of the parameters before the step, for the L2 penalty.
+    """
+    if not integers(gradients, parameters, vectors, panels, panel_stride, stride, code, step):
+        return None
+    signature = types.float64(memory, *[types.intp] * 7, table, types.intp, types.float64, types.float64)
+
+    def generate(context, builder, signature, arguments):
+        array, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale = arguments
+        memory = Memory(context, builder, signature.args[0], array)
+        coefficients = Memory(context, builder, signature.args[8], table)
+        row_start = coefficients.at(builder.mul(step, int64(MAX_COEFFICIENTS)))
+        a, s = memory.splat(memory.narrow(alpha)), memory.splat(memory.narrow(scale))
+        squares = Accumulator(memory, memory.zero())
+
+        def case(row):
+            def emit():
+                c = []  # unused coefficients are dropped by LLVM
+                for i in range(MAX_COEFFICIENTS):
+                    number = builder.load(coefficients.at(int64(i), row_start), typ=coefficients.element)
+                    c.append(memory.splat(memory.narrow(number)))
+                with loop(builder, panels) as panel:
+                    parameter_start = memory.at(
+                        builder.add(parameters, builder.mul(panel, panel_stride))
+                    )
+                    behind = builder.mul(builder.mul(panel, vectors), int64(memory.lanes))
+                    gradient_start = memory.at(builder.add(gradients, behind))
+                    starts = [
+                        memory.at(builder.mul(stride, int64(i + 1)), parameter_start)
+                        for i in range(len(row.slots))
+                    ]
+                    with loop(builder, vectors) as i:
+                        first = builder.mul(i, int64(memory.lanes))
+                        pointer = memory.at(first, parameter_start)
+                        slots = [memory.at(first, start) for start in starts]
+                        w = memory.load(pointer)
+                        squares.set(fma(w, w, squares.get()))
+                        g = fma(a, w, memory.load(memory.at(first, gradient_start))) * s
+                        w, state = row.update(w, g, tuple(memory.load(slot) for slot in slots), c)
+                        memory.store(w, pointer)
+                        for slot, value in zip(slots, state):
+                            memory.store(value, slot)
+
+            return emit
+
+        switch(builder, code, {number: case(row) for number, row in enumerate(OPTIMIZERS)})
+        return memory.widen(reduce_lanes(memory, "fadd", squares.get()))
+
+    return signature, generate

@@ -1,0 +1,8 @@
+"""Fast multilayer perceptrons on multicore CPUs: a drop-in for scikit-learn's."""
+
+from jitmlp._version import __version__
+from jitmlp.classifier import MLPClassifier
+from jitmlp.options import Activation
+from jitmlp.regressor import MLPRegressor
+
+__all__ = ["Activation", "MLPClassifier", "MLPRegressor", "__version__"]

@@ -1,0 +1,396 @@
+"""What the classifier and the regressor share: validation, fitting, prediction."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from jitmlp.data import Source, is_readable
+from jitmlp.initializers import draw_layer
+from jitmlp.lbfgs import fit_lbfgs
+from jitmlp.memory import check_memory
+from jitmlp.network import Network, NetworkSpec
+from jitmlp.options import (
+    SOLVERS,
+    STOCHASTIC_SOLVERS,
+    check_initializer,
+    hidden_activations,
+    is_logistic,
+    optimizer_of,
+    output_activation,
+)
+from jitmlp.schedules import BY_NAME as SCHEDULES_BY_NAME
+from jitmlp.schedules import LearningRate
+from jitmlp.threads import available_threads
+from jitmlp.trainer import Trainer
+
+
+def readable(X):
+    """``X`` itself if the kernels can read it, else a float64 copy."""
+    if sparse.issparse(X):
+        if is_readable(X.data.dtype):
+            return X
+        return X.astype(np.float64)
+    return X if is_readable(X.dtype) else X.astype(np.float64)
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """Base class of :class:`MLPClassifier` and :class:`MLPRegressor`."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [str, tuple, list, object],
+        "solver": [StrOptions(set(SOLVERS))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES_BY_NAME)), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), np.dtype, None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), Options(Integral, {-1}), None],
+        "initializer": [str, tuple],
+        "solver_params": [dict, None],
+        "learning_rate_params": [dict, None],
+        "callback": [callable, None],
+    }
+
+    @abstractmethod
+    def _validate_input(self, X, y, incremental, reset):
+        """Validated ``(X, y)``, ``y`` as :class:`Source` takes it."""
+
+    @abstractmethod
+    def _out_activation(self) -> str:
+        """Name of the output activation."""
+
+    @abstractmethod
+    def _loss(self) -> str:
+        """Name of the loss."""
+
+    @abstractmethod
+    def _validation_score(self, network, source, rows, y, sample_weight):
+        """Score of the held-out rows."""
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model to data matrix X and target(s) y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data. Integers, booleans, any strides and memory maps are read
+            where they lie; only other sparse formats than CSR, float16 and objects are
+            converted.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels in classification, real numbers in regression.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        self : object
+            The trained model.
+
+        Raises
+        ------
+        ValueError
+            For invalid data or parameters, or if training diverged.
+        MemoryError
+            If the network cannot fit into this machine's memory.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` was reached before convergence.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X, y, sample_weight, incremental):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+        if incremental and self.early_stopping and self.solver in STOCHASTIC_SOLVERS:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        check_initializer(self.initializer)
+        hidden = hidden_activations(self.activation, len(sizes))
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+
+        X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+            if not sample_weight.sum() > 0:
+                raise ValueError("sample_weight must have a positive sum, got a sum of 0 or less")
+        outputs = self._n_outputs(y)
+        layer_units = (X.shape[1], *(int(size) for size in sizes), outputs)
+        if not first_pass and layer_units != self._layer_units:
+            raise ValueError(
+                f"the network of the previous fit has layers of {self._layer_units} units, "
+                f"hidden_layer_sizes and the data now ask for {layer_units}"
+            )
+        dtype = self._choose_dtype(X) if first_pass else self.coefs_[0].dtype
+        self._random_state = check_random_state(self.random_state)
+        out_activation = self._out_activation()
+        spec = NetworkSpec(layer_units, (*hidden, output_activation(out_activation)), self._loss(), dtype)
+        batch_size = self._check_batch_size(X.shape[0])
+        check_memory(spec, batch_size)
+        if first_pass:
+            self.out_activation_ = out_activation
+            self._initialize(spec)
+        self._spec = spec
+        source = Source(X, y, sample_weight)
+        if self.solver == "lbfgs":
+            fit_lbfgs(self, source)
+        else:
+            self._fit_stochastic(source, y, sample_weight, incremental)
+        self._freeze()
+        if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may"
+                " contain large values and need to be preprocessed."
+            )
+        return self
+
+    def _n_outputs(self, y):
+        """Output units that the targets ``y`` need."""
+        return y.shape[1]
+
+    def _choose_dtype(self, X):
+        """float32 stays float32 and everything else is float64, unless ``dtype`` says."""
+        if self.dtype is not None:
+            dtype = np.dtype(self.dtype)
+            if dtype not in (np.float32, np.float64):
+                raise ValueError(f"The 'dtype' parameter must be float32 or float64. Got {dtype} instead.")
+            return dtype
+        return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+
+    def _check_batch_size(self, n_samples):
+        """The mini-batch size asked for, clipped to the samples (before any split)."""
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), n_samples)
+
+    def _initialize(self, spec):
+        """Draw the parameters, in scikit-learn's order, and reset what fitting records."""
+        self._layer_units = spec.layer_units
+        self.n_iter_ = self.t_ = 0
+        self.n_outputs_ = spec.layer_units[-1]
+        self.n_layers_ = len(spec.layer_units)
+        self.coefs_, self.intercepts_ = [], []
+        for fan_in, fan_out in zip(spec.layer_units, spec.layer_units[1:]):
+            coef, intercept = draw_layer(
+                self.initializer, self._random_state, fan_in, fan_out, is_logistic(self.activation)
+            )
+            self.coefs_.append(coef.astype(spec.dtype, copy=False))
+            self.intercepts_.append(intercept.astype(spec.dtype, copy=False))
+        self._best_coefs, self._best_intercepts = list(self.coefs_), list(self.intercepts_)
+        self._optimizer_state = None
+        if self.solver in STOCHASTIC_SOLVERS:
+            self.loss_curve_ = []
+            self._no_improvement_count = 0
+            if self.early_stopping:
+                self.validation_scores_ = []
+                self.best_validation_score_ = -np.inf
+                self.best_loss_ = None
+            else:
+                self.best_loss_ = np.inf
+                self.validation_scores_ = self.best_validation_score_ = None
+
+    def _make_trainer(self, batch_size, incremental):
+        """A trainer with the current parameters, continuing ``partial_fit``'s if there is one."""
+        optimizer, hyperparameters = optimizer_of(self)
+        schedule = self.learning_rate
+        if self.solver == "adam" and schedule in ("invscaling", "adaptive"):
+            schedule = "constant"  # as in scikit-learn, where these belong to sgd
+        rate = LearningRate(
+            schedule, self.learning_rate_init, dict(self.learning_rate_params or {}), self.power_t
+        )
+        network = Network(self._spec, batch_size, available_threads(self.n_threads), optimizer)
+        network.pack(self.coefs_, self.intercepts_)
+        trainer = Trainer(network, rate, hyperparameters, self.alpha)
+        if incremental and self._optimizer_state is not None:
+            trainer.restore(self._optimizer_state)
+        return trainer
+
+    def _split(self, source, y):
+        """Rows to train on and, with early stopping, rows to hold out; as scikit-learn."""
+        rows = np.arange(source.n_samples)
+        if not self.early_stopping:
+            return rows, None
+        stratify = self._stratify(y)
+        training, held_out = train_test_split(
+            rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        return training, held_out
+
+    def _stratify(self, y):
+        return None
+
+    def _fit_stochastic(self, source, y, sample_weight, incremental):
+        training, held_out = self._split(source, y)
+        n_samples = len(training)
+        if self.batch_size != "auto" and self.batch_size > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+            )
+        batch_size = self._check_batch_size(n_samples)
+        trainer = self._make_trainer(batch_size, incremental)
+        self.n_iter_ = 0
+        try:
+            for _ in range(self.max_iter):
+                order = training
+                if self.shuffle:
+                    drawn = np.arange(n_samples)
+                    self._random_state.shuffle(drawn)
+                    training = order = training[drawn]
+                self.loss_ = trainer.run_epoch(source, order, batch_size, self.max_iter)
+                self.n_iter_ += 1
+                self.t_ += n_samples
+                self.loss_curve_.append(self.loss_)
+                if self.verbose:
+                    print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                self._note_improvement(trainer, source, held_out, y, sample_weight)
+                trainer.learning_rate.end_epoch(self.t_, self.loss_)
+                if self._epoch_stops(trainer) or incremental:
+                    break
+                if self.n_iter_ == self.max_iter:
+                    warnings.warn(
+                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
+                        "reached and the optimization hasn't converged yet.",
+                        ConvergenceWarning,
+                    )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.")
+        if self.early_stopping:
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+        else:
+            self.coefs_, self.intercepts_ = trainer.network.unpack()
+        self._optimizer_state = trainer.state() if incremental else None
+
+    def _epoch_stops(self, trainer):
+        """Whether training ends here, by plateau or by the callback's word."""
+        if self._no_improvement_count > self.n_iter_no_change:
+            what = "Validation score" if self.early_stopping else "Training loss"
+            message = (
+                f"{what} did not improve more than tol={self.tol:f} for "
+                f"{self.n_iter_no_change:d} consecutive epochs."
+            )
+            if trainer.learning_rate.stop_at_plateau(message, self.verbose):
+                return True
+            self._no_improvement_count = 0
+        if self.callback is not None:
+            self.coefs_, self.intercepts_ = trainer.network.unpack()
+            return bool(self.callback(self))
+        return False
+
+    def _note_improvement(self, trainer, source, held_out, y, sample_weight):
+        if not self.early_stopping:
+            improved = not self.loss_ > self.best_loss_ - self.tol
+            self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
+            if self.loss_ < self.best_loss_:
+                self.best_loss_ = self.loss_
+            return
+        weight = None if sample_weight is None else sample_weight[held_out]
+        score = self._validation_score(trainer.network, source, held_out, y, weight)
+        self.validation_scores_.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        worse = score < self.best_validation_score_ + self.tol
+        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
+        if score > self.best_validation_score_:
+            self.best_validation_score_ = score
+            self._best_coefs, self._best_intercepts = trainer.network.unpack()
+
+    def _check_solver(self):
+        if self.solver not in STOCHASTIC_SOLVERS:
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    # Prediction
+
+    def _freeze(self):
+        """Make the parameters read-only, so that packed copies of them cannot go stale."""
+        for array in (*self.coefs_, *self.intercepts_):
+            array.flags.writeable = False
+        self._packed = []
+
+    def _borrow_network(self):
+        """A network with the current parameters that no other thread is using."""
+        parameters = (*self.coefs_, *self.intercepts_)
+        idle = self.__dict__.setdefault("_packed", [])
+        try:
+            packed, network = idle.pop()
+            known = len(packed) == len(parameters) and all(a is b for a, b in zip(packed, parameters))
+            if known and not any(a.flags.writeable for a in parameters):
+                return packed, network
+        except IndexError:
+            pass
+        network = Network(self._spec, 1, available_threads(self.n_threads))
+        network.pack(self.coefs_, self.intercepts_)
+        return parameters, network
+
+    def _check_X(self, X):
+        """Validated input of a prediction."""
+        return readable(validate_data(self, X, accept_sparse="csr", reset=False))
+
+    def _outputs(self, X):
+        """Outputs of the network, shape (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        source = Source(self._check_X(X))
+        borrowed = self._borrow_network()
+        try:
+            return borrowed[1].predict(source)
+        finally:
+            self._packed.append(borrowed)
+
+    # Protocols
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        state.pop("_packed", None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "coefs_" in self.__dict__:
+            self._freeze()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+

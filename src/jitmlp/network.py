@@ -1,0 +1,287 @@
+"""A network in the kernels' memory: one flat array, laid out once.
+
+Weights live in panels of one vector's width, ``[panel][fan_in][lane]``, with a
+transposed copy for the backward pass, so nothing is packed in a step. Every size is
+padded to whole vectors and tiles; the padding is zero and stays zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jitmlp_kernels import activations, losses, optimizers, plan, step
+from jitmlp_kernels.call import address_of
+from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
+from jitmlp_kernels.microkernel import HALF_ROWS
+from jitmlp_kernels.team import LINE
+
+from jitmlp.data import Source
+from jitmlp.threads import parallel_region
+
+MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks; measured flat from 512 to 2048
+NO_TABLE = np.empty((0, optimizers.MAX_COEFFICIENTS))
+NO_TOTAL = np.empty(0)
+NO_OUTPUT = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """Activation of one layer by code, with its parameter."""
+
+    code: int
+    parameter: float = 0.0
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network computes: sizes, activations, loss, dtype.
+
+    Attributes
+    ----------
+    layer_units : tuple of int
+        Features, units of every hidden layer, outputs.
+    activations : tuple of LayerSpec
+        One a layer, the output's last.
+    loss : str
+        A name of the table of losses.
+    dtype : numpy dtype
+        float32 or float64.
+    """
+
+    layer_units: tuple[int, ...]
+    activations: tuple[LayerSpec, ...]
+    loss: str
+    dtype: np.dtype
+    loss_parameter: float = 0.0
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+class _Arena:
+    """Hands out stretches of the flat array, each starting on a cache line."""
+
+    def __init__(self, itemsize: int):
+        self.line = 64 // itemsize
+        self.size = 0
+
+    def take(self, count: int) -> int:
+        start = self.size
+        self.size = _up(start + count, self.line)
+        return start
+
+
+def _aligned_zeros(count: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros that start on a cache line and are touched by nobody yet."""
+    line = 64 // dtype.itemsize
+    raw = np.zeros(count + line, dtype)
+    shift = -(raw.ctypes.data // dtype.itemsize) % line
+    return raw[shift : shift + count]
+
+
+class Network:
+    """Parameters, buffers and plan of one network.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    rows : int
+        Rows of the largest mini-batch.
+    n_threads : int
+    optimizer : str, optional
+        A row of the table of optimizers; its state is laid out behind the parameters.
+    keep_preactivations : bool
+        Keep the preactivations of every layer, not only where a derivative needs them.
+    """
+
+    def __init__(self, spec, rows=1, n_threads=1, optimizer=None, keep_preactivations=False):
+        self.spec = spec
+        self.n_threads = n_threads
+        self.lanes = lanes = VECTOR_BYTES // spec.dtype.itemsize
+        self.optimizer = optimizer
+        self.slots = optimizers.OPTIMIZERS[optimizers.CODES[optimizer]].slots if optimizer else ()
+        self.n_layers = len(spec.layer_units) - 1
+        self.layers = np.zeros(self.n_layers, plan.LAYER)
+        self.plan = np.zeros(1, plan.PLAN)
+        arena = _Arena(spec.dtype.itemsize)
+        self._lay_out_parameters(arena)
+        blocks = -(-rows // MAX_BLOCK_ROWS)
+        self.block_rows = _up(-(-rows // blocks), TILE_ROWS)
+        self._lay_out_state(arena, accumulate=blocks > 1)
+        self._lay_out_buffers(arena, keep_preactivations)
+        self.memory = _aligned_zeros(arena.size, spec.dtype)
+        self.memory[self.plan["ones"][0]] = 1
+        self.row_loss = np.zeros(rows)
+        self.row_weight = np.zeros(rows)
+        self.penalty = np.zeros(int(self.layers["fan_in_padded"].sum()) // TILE_ROWS)
+        self._shares = {n: self._share_strips(n) for n in {1, n_threads}}
+
+    def _lay_out_parameters(self, arena):
+        lanes = self.lanes
+        strips = 0
+        for layer, fan_in, fan_out, activation in zip(
+            self.layers, self.spec.layer_units, self.spec.layer_units[1:], self.spec.activations
+        ):
+            layer["fan_in"], layer["fan_out"] = fan_in, fan_out
+            layer["fan_in_padded"] = _up(fan_in, TILE_ROWS)
+            layer["panels"] = -(-fan_out // lanes)
+            layer["activation"], layer["parameter"] = activation.code, activation.parameter
+            layer["weights"] = arena.take(layer["panels"] * layer["fan_in_padded"] * lanes)
+            layer["bias"] = arena.take(layer["panels"] * lanes)
+            layer["first_strip"] = strips
+            strips += layer["fan_in_padded"] // TILE_ROWS
+
+    def _lay_out_state(self, arena, accumulate):
+        # An odd number of cache lines, so that a parameter and its state never fall
+        # into the same set of the first-level cache.
+        lines = arena.size // arena.line
+        stride = (lines + 1 - lines % 2) * arena.line
+        copies = len(self.slots) + accumulate
+        arena.size = (copies + 1) * stride
+        self.plan["state_stride"] = stride
+        self.plan["accumulators"] = copies * stride
+        self.accumulates = accumulate
+        lanes = self.lanes
+        self.layers["transposed"] = -1
+        for layer in self.layers[1:]:
+            panels = -(-layer["fan_in_padded"] // lanes)
+            layer["transposed"] = arena.take(panels * layer["panels"] * lanes * lanes)
+
+    def _lay_out_buffers(self, arena, keep_preactivations):
+        lanes, record = self.lanes, self.plan[0]
+        rows = max(self.block_rows, self.n_threads * step.GROUP_ROWS)
+
+        def stride_of(units):
+            """An odd number of vectors: rows a power of two apart would collide in L1."""
+            vectors = -(-_up(units, TILE_ROWS) // lanes)
+            return (vectors + 1 - vectors % 2) * lanes
+
+        stride = stride_of(self.spec.layer_units[0])
+        inputs = arena.take(rows * stride)
+        for layer in self.layers:
+            layer["inputs"], layer["inputs_stride"] = inputs, stride
+            stride = stride_of(layer["panels"] * lanes)
+            inputs = layer["outputs"] = arena.take(rows * stride)
+            layer["stride"] = stride
+            layer["deltas"] = arena.take(rows * stride)
+            code = layer["activation"]
+            needed = code < len(activations.ACTIVATIONS) and activations.ACTIVATIONS[code].from_preactivation
+            apart = needed or keep_preactivations
+            layer["preactivations"] = arena.take(rows * stride) if apart else inputs
+            layer["slope_values"] = layer["preactivations"] if needed else layer["outputs"]
+        record["n_layers"], record["block_rows"] = self.n_layers, self.block_rows
+        record["targets"], record["targets_stride"] = arena.take(rows * stride), stride
+        record["zeros"] = arena.take(2 * TILE_PANELS * lanes)
+        record["ones"] = arena.take(1)
+        record["scratch_stride"] = _up(TILE_ROWS * TILE_PANELS * lanes, arena.line) + 2 * arena.line
+        record["scratch"] = arena.take(record["scratch_stride"] * self.n_threads)
+        record["loss"] = losses.CODES[self.spec.loss]
+        record["loss_parameter"] = self.spec.loss_parameter
+        record["canonical"] = losses.is_canonical(self.spec.loss, self.spec.activations[-1].code)
+
+    def _share_strips(self, n_threads):
+        """Rows of each layer's weights that each thread owns, of nearly equal work.
+
+        Strips of TILE_ROWS rows are dealt out in order along all layers, each thread
+        getting a stretch of equal cost; the biases go with a layer's first strip.
+        """
+        costs, places = [], []
+        for l, layer in enumerate(self.layers):
+            for i in range(0, layer["fan_in_padded"], TILE_ROWS):
+                costs.append(layer["panels"] * (1.5 if i == 0 else 1.0))
+                places.append((l, i))
+        middle = np.cumsum(costs) - np.asarray(costs) / 2
+        owner = np.minimum(middle * n_threads / sum(costs), n_threads - 1).astype(int)
+        shares = np.zeros((n_threads, self.n_layers, 2), np.int64)
+        for thread, (l, i) in zip(owner, places):
+            if shares[thread, l, 1] == 0:
+                shares[thread, l, 0] = i
+            shares[thread, l, 1] = i + TILE_ROWS
+        return shares
+
+    # Parameters in and out
+
+    def _weights(self, layer, slot):
+        start = layer["weights"] + slot * self.plan["state_stride"][0]
+        count = layer["panels"] * layer["fan_in_padded"] * self.lanes
+        panels = self.memory[start : start + count].reshape(layer["panels"], -1, self.lanes)
+        return panels.transpose(1, 0, 2)  # (fan_in_padded, panels, lanes)
+
+    def _bias(self, layer, slot):
+        start = layer["bias"] + slot * self.plan["state_stride"][0]
+        return self.memory[start : start + layer["fan_out"]]
+
+    def unpack(self, slot=0):
+        """Copies of ``(coefs, intercepts)``, or of the state slot ``slot`` (from 1)."""
+        coefs, intercepts = [], []
+        for layer in self.layers:
+            full = self._weights(layer, slot).reshape(layer["fan_in_padded"], -1)
+            coefs.append(np.ascontiguousarray(full[: layer["fan_in"], : layer["fan_out"]]))
+            intercepts.append(self._bias(layer, slot).copy())
+        return coefs, intercepts
+
+    def pack(self, coefs, intercepts, slot=0):
+        """Lay parameters, or a slot of the optimizer's state, into the kernels' memory."""
+        lanes = self.lanes
+        for layer, coef, intercept in zip(self.layers, coefs, intercepts):
+            padded = np.zeros((layer["fan_in_padded"], layer["panels"] * lanes), self.spec.dtype)
+            padded[: layer["fan_in"], : layer["fan_out"]] = coef
+            self._weights(layer, slot)[...] = padded.reshape(layer["fan_in_padded"], -1, lanes)
+            self._bias(layer, slot)[...] = intercept
+            if layer["transposed"] >= 0 and slot == 0:
+                panels = -(-layer["fan_in_padded"] // lanes)
+                across = np.zeros((padded.shape[1], panels * lanes), self.spec.dtype)
+                across[:, : layer["fan_in_padded"]] = padded.T
+                view = self.memory[layer["transposed"] :][: across.size].reshape(panels, -1, lanes)
+                view[...] = across.reshape(-1, panels, lanes).transpose(1, 0, 2)
+
+    def parameters(self):
+        """The stretch of memory that holds all parameters (a view)."""
+        return self.memory[: self.plan["state_stride"][0]]
+
+    # Running
+
+    def train(self, source: Source, order, batch_size, table, alpha):
+        """Run one mini-batch step for each row of ``table`` over the rows ``order``.
+
+        Returns
+        -------
+        float
+            The loss, penalty included, summed over the rows.
+        """
+        run = np.zeros(1, plan.RUN)
+        run["batch_size"], run["alpha"] = batch_size, alpha
+        run["optimizer"] = optimizers.CODES[self.optimizer]
+        blocks = -(-batch_size // self.block_rows)
+        total = np.zeros(1)
+        self.penalty[:] = 0
+        self._run(2 * blocks * len(table), self.n_threads, source, order, run, table, total, NO_OUTPUT[self.spec.dtype])
+        return total[0] + 0.5 * alpha * self.penalty.sum()
+
+    def predict(self, source: Source, order=None):
+        """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""
+        if order is None:
+            order = np.arange(source.n_samples)
+        out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
+        run = np.zeros(1, plan.RUN)
+        run["predict"] = 1
+        wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
+        self._run(1, wanted, source, order, run, NO_TABLE, NO_TOTAL, out)
+        return out
+
+    def _run(self, n_phases, wanted, source, order, run, table, total, out):
+        """Run phases of work on up to ``wanted`` threads."""
+        with parallel_region(wanted) as n_threads:
+            shares = self._shares.get(n_threads, self._shares[1])  # a prediction reads none
+            arguments = (
+                self.memory, self.plan, self.layers, shares, *source.inputs(), source.y, source.classes,
+                source.weights, order, run, table, self.row_loss, self.row_weight, self.penalty, total, out,
+            )  # fmt: skip
+            if n_threads == 1:
+                step.run_units(0, n_phases, 0, 1, *arguments)
+            else:
+                address = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
+                team = np.zeros(LINE * n_threads, np.int64)
+                step.run_team(address, n_phases, n_threads, team, *arguments)

@@ -1,0 +1,197 @@
+"""The multilayer perceptron as a regressor."""
+
+from __future__ import annotations
+
+import numpy as np
+from jitmlp_kernels.losses import LOSSES
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from jitmlp.base import BaseMLP, readable
+from jitmlp.data import is_readable
+from jitmlp.docs import document
+
+REGRESSOR_LOSSES = tuple(row.name for row in LOSSES if row.regression)
+
+
+@document
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Multilayer perceptron regressor, trained by compiled kernels.
+
+    A drop-in for :class:`sklearn.neural_network.MLPRegressor`: the same parameters with
+    the same defaults and meaning, the same fitted attributes and, from the same
+    ``random_state``, the same model. The parameters from ``out_activation`` on are
+    additions, as are the values of ``loss`` after the first two.
+
+    Parameters
+    ----------
+    loss : {{{losses}}}, default='squared_error'
+        What training minimizes. ``squared_error`` is half the squared error and
+        ``poisson`` half the deviance, with an exponential output and ``y >= 0``.
+    {parameters}
+    out_activation : {{'identity', 'exp', 'softplus', 'logistic', 'tanh', 'relu'}}, default=None
+        Activation of the output layer. By default ``exp`` for ``poisson``, else
+        ``identity``.
+    loss_parameter : float, default=None
+        ``delta`` of ``huber`` (1.0), ``q`` of ``quantile`` (0.5).
+    {additions}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    MLPClassifier : The classifier.
+    sklearn.neural_network.MLPRegressor : The estimator this one stands in for.
+
+    Examples
+    --------
+    >>> from jitmlp import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor((32,), solver="lbfgs", max_iter=60, tol=10.0, alpha=1.0, random_state=0)
+    >>> bool(model.fit(X, y).score(X, y) > 0.5)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(set(REGRESSOR_LOSSES))],
+        "out_activation": [StrOptions({"identity", "exp", "softplus", "logistic", "tanh", "relu"}), None],
+        "loss_parameter": ["real_not_int", int, None],
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        out_activation=None,
+        loss_parameter=None,
+        dtype=None,
+        n_threads=None,
+        initializer="auto",
+        solver_params=None,
+        learning_rate_params=None,
+        callback=None,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.out_activation = out_activation
+        self.loss_parameter = loss_parameter
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.initializer = initializer
+        self.solver_params = solver_params
+        self.learning_rate_params = learning_rate_params
+        self.callback = callback
+
+    def _validate_input(self, X, y, incremental, reset):
+        X, y = validate_data(
+            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, dtype="numeric", reset=reset
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if y.ndim == 1:
+            y = y.reshape(-1, 1)
+        return readable(X), y if is_readable(y.dtype) else y.astype(np.float64)
+
+    def _out_activation(self):
+        return self.out_activation or ("exp" if self.loss == "poisson" else "identity")
+
+    def _loss(self):
+        return self.loss
+
+    def _shaped(self, outputs):
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def _validation_score(self, network, source, rows, y, sample_weight):
+        outputs = network.predict(source, rows)
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return r2_score(y[rows], self._shaped(outputs), sample_weight=sample_weight)
+
+    def predict(self, X):
+        """Predict the targets of the rows of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predicted values.
+        """
+        return self._shaped(self._outputs(X))
+
+    @available_if(lambda estimator: estimator._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Update the model with one pass over the given data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        self : object
+            The trained model.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)

@@ -1,0 +1,69 @@
+"""How many threads a call may use, and who may start them.
+
+No threading setting is touched at import. A parallel region is entered by one Python
+thread of the process at a time; whoever finds it taken, is a forked child, or has too
+little work, runs the serial twin of the kernel and gets the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from numbers import Integral
+
+import joblib
+import numba
+
+_region = threading.Lock()
+_forked = False
+
+
+def _after_fork():
+    """A parallel region that the parent entered cannot be used again by a child."""
+    global _forked, _region
+    _forked, _region = True, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def available_threads(n_threads: int | None = None) -> int:
+    """Threads that a call may use.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        The user's wish; None or -1 for all. Never more than the CPUs that this
+        process may use, than Numba's mask, or than 1 in a joblib worker that is
+        limited to 1.
+    """
+    if _forked or numba.config.DISABLE_JIT:
+        return 1
+    limit = min(numba.config.NUMBA_NUM_THREADS, joblib.cpu_count())
+    if threading.current_thread() is threading.main_thread() or _region.locked() is False:
+        limit = min(limit, numba.get_num_threads())
+    if isinstance(n_threads, Integral) and n_threads > 0:
+        limit = min(limit, int(n_threads))
+    return max(1, limit)
+
+
+@contextmanager
+def parallel_region(n_threads: int):
+    """Enter with the threads to use now: ``n_threads``, or 1 if the region is taken.
+
+    Numba's own thread mask is put back on the way out.
+    """
+    if n_threads <= 1 or _forked or not _region.acquire(blocking=False):
+        yield 1
+        return
+    try:
+        mask = numba.get_num_threads()
+        numba.set_num_threads(n_threads)
+        try:
+            yield n_threads
+        finally:
+            numba.set_num_threads(mask)
+    finally:
+        _region.release()
