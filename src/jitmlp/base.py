@@ -91,6 +91,10 @@ class BaseMLP(BaseEstimator, ABC):
     def _loss(self) -> str:
         """Name of the loss."""
 
+    def _loss_parameter(self) -> float:
+        """Parameter of the loss, 0 for none."""
+        return 0.0
+
     @abstractmethod
     def _validation_score(self, network, source, rows, y, sample_weight):
         """Score of the held-out rows."""
@@ -151,15 +155,21 @@ class BaseMLP(BaseEstimator, ABC):
                 raise ValueError("sample_weight must have a positive sum, got a sum of 0 or less")
         outputs = self._n_outputs(y)
         layer_units = (X.shape[1], *(int(size) for size in sizes), outputs)
-        if not first_pass and layer_units != self._layer_units:
+        if not first_pass and layer_units != self._fitted_units():
             raise ValueError(
-                f"the network of the previous fit has layers of {self._layer_units} units, "
+                f"the network of the previous fit has layers of {self._fitted_units()} units, "
                 f"hidden_layer_sizes and the data now ask for {layer_units}"
             )
         dtype = self._choose_dtype(X) if first_pass else self.coefs_[0].dtype
         self._random_state = check_random_state(self.random_state)
         out_activation = self._out_activation()
-        spec = NetworkSpec(layer_units, (*hidden, output_activation(out_activation)), self._loss(), dtype)
+        spec = NetworkSpec(
+            layer_units,
+            (*hidden, output_activation(out_activation)),
+            self._loss(),
+            dtype,
+            self._loss_parameter(),
+        )
         batch_size = self._check_batch_size(X.shape[0])
         check_memory(spec, batch_size)
         if first_pass:
@@ -178,6 +188,10 @@ class BaseMLP(BaseEstimator, ABC):
                 " contain large values and need to be preprocessed."
             )
         return self
+
+    def _fitted_units(self):
+        """Units of every layer of the fitted network, inputs first."""
+        return (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
 
     def _n_outputs(self, y):
         """Output units that the targets ``y`` need."""
@@ -198,7 +212,6 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _initialize(self, spec):
         """Draw the parameters, in scikit-learn's order, and reset what fitting records."""
-        self._layer_units = spec.layer_units
         self.n_iter_ = self.t_ = 0
         self.n_outputs_ = spec.layer_units[-1]
         self.n_layers_ = len(spec.layer_units)
@@ -234,7 +247,7 @@ class BaseMLP(BaseEstimator, ABC):
         network = Network(self._spec, batch_size, available_threads(self.n_threads), optimizer)
         network.pack(self.coefs_, self.intercepts_)
         trainer = Trainer(network, rate, hyperparameters, self.alpha)
-        if incremental and self._optimizer_state is not None:
+        if incremental and getattr(self, "_optimizer_state", None) is not None:
             trainer.restore(self._optimizer_state)
         return trainer
 
@@ -300,6 +313,10 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _epoch_stops(self, trainer):
         """Whether training ends here, by plateau or by the callback's word."""
+        stops = False
+        if self.callback is not None:
+            self.coefs_, self.intercepts_ = trainer.network.unpack()
+            stops = bool(self.callback(self))
         if self._no_improvement_count > self.n_iter_no_change:
             what = "Validation score" if self.early_stopping else "Training loss"
             message = (
@@ -309,10 +326,7 @@ class BaseMLP(BaseEstimator, ABC):
             if trainer.learning_rate.stop_at_plateau(message, self.verbose):
                 return True
             self._no_improvement_count = 0
-        if self.callback is not None:
-            self.coefs_, self.intercepts_ = trainer.network.unpack()
-            return bool(self.callback(self))
-        return False
+        return stops
 
     def _note_improvement(self, trainer, source, held_out, y, sample_weight):
         if not self.early_stopping:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
-from jitmlp_kernels.losses import LOSSES
+from jitmlp_kernels.losses import CODES, LOSSES
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from jitmlp.base import BaseMLP, readable
 from jitmlp.data import is_readable
 from jitmlp.docs import document
+from jitmlp.options import refuse
 
 REGRESSOR_LOSSES = tuple(row.name for row in LOSSES if row.regression)
 
@@ -63,7 +66,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
         "out_activation": [StrOptions({"identity", "exp", "softplus", "logistic", "tanh", "relu"}), None],
-        "loss_parameter": ["real_not_int", int, None],
+        "loss_parameter": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def __init__(
@@ -150,6 +153,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _loss(self):
         return self.loss
+
+    def _loss_parameter(self):
+        row = LOSSES[CODES[self.loss]]
+        if self.loss_parameter is None:
+            return row.default
+        if not row.parameter or (self.loss == "quantile" and self.loss_parameter >= 1):
+            allowed = "None" if not row.parameter else "a float in the range (0, 1)"
+            raise refuse("loss_parameter", f"{allowed} for loss={self.loss!r}", self.loss_parameter)
+        return float(self.loss_parameter)
 
     def _shaped(self, outputs):
         return outputs.ravel() if outputs.shape[1] == 1 else outputs

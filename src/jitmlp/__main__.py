@@ -1,0 +1,8 @@
+"""``python -m jitmlp`` is the ``jitmlp`` command."""
+
+import sys
+
+from jitmlp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
