@@ -20,6 +20,9 @@ from jitmlp.data import Source
 from jitmlp.threads import parallel_region
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks; measured flat from 512 to 2048
+PREDICT = np.zeros(1, plan.RUN)
+PREDICT["predict"] = 1
+_addresses: dict[np.dtype, int] = {}  # of the kernel, by the dtype of the network
 NO_TABLE = np.empty((0, optimizers.MAX_COEFFICIENTS))
 NO_TOTAL = np.empty(0)
 NO_OUTPUT = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
@@ -116,7 +119,7 @@ class Network:
         self.row_loss = np.zeros(rows)
         self.row_weight = np.zeros(rows)
         self.penalty = np.zeros(int(self.layers["fan_in_padded"].sum()) // TILE_ROWS)
-        self._shares = {n: self._share_strips(n) for n in {1, n_threads}}
+        self._shares = {}
 
     def _lay_out_parameters(self, arena):
         lanes = self.lanes
@@ -243,7 +246,7 @@ class Network:
 
     # Running
 
-    def train(self, source: Source, order, batch_size, table, alpha):
+    def train(self, source: Source, order, batch_size, table, alpha, n_threads=None):
         """Run one mini-batch step for each row of ``table`` over the rows ``order``.
 
         Returns
@@ -257,7 +260,9 @@ class Network:
         blocks = -(-batch_size // self.block_rows)
         total = np.zeros(1)
         self.penalty[:] = 0
-        self._run(2 * blocks * len(table), self.n_threads, source, order, run, table, total, NO_OUTPUT[self.spec.dtype])
+        wanted = self.n_threads if n_threads is None else n_threads
+        no_output = NO_OUTPUT[self.spec.dtype]
+        self._run(2 * blocks * len(table), wanted, source, order, run, table, total, no_output)
         return total[0] + 0.5 * alpha * self.penalty.sum()
 
     def predict(self, source: Source, order=None):
@@ -265,23 +270,25 @@ class Network:
         if order is None:
             order = np.arange(source.n_samples)
         out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
-        run = np.zeros(1, plan.RUN)
-        run["predict"] = 1
         wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
-        self._run(1, wanted, source, order, run, NO_TABLE, NO_TOTAL, out)
+        self._run(1, wanted, source, order, PREDICT, NO_TABLE, NO_TOTAL, out)
         return out
 
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""
         with parallel_region(wanted) as n_threads:
-            shares = self._shares.get(n_threads, self._shares[1])  # a prediction reads none
+            if n_threads not in self._shares:
+                self._shares[n_threads] = self._share_strips(n_threads)
             arguments = (
-                self.memory, self.plan, self.layers, shares, *source.inputs(), source.y, source.classes,
-                source.weights, order, run, table, self.row_loss, self.row_weight, self.penalty, total, out,
+                self.memory, self.plan, self.layers, self._shares[n_threads], *source.inputs(), source.y,
+                source.classes, source.weights, order, run, table, self.row_loss, self.row_weight,
+                self.penalty, total, out,
             )  # fmt: skip
             if n_threads == 1:
                 step.run_units(0, n_phases, 0, 1, *arguments)
             else:
-                address = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
-                team = np.zeros(LINE * n_threads, np.int64)
-                step.run_team(address, n_phases, n_threads, team, *arguments)
+                dtype = self.spec.dtype
+                if dtype not in _addresses:
+                    _addresses[dtype] = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
+                team = _aligned_zeros(LINE * n_threads, np.dtype(np.int64))
+                step.run_team(_addresses[dtype], n_phases, n_threads, team, *arguments)

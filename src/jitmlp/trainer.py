@@ -17,6 +17,52 @@ from jitmlp.network import Network
 CHUNK_SECONDS = 0.2
 
 
+class ThreadChoice:
+    """How many threads the next chunk uses: the count that has been fastest.
+
+    Results do not depend on the count, so every count is tried for a moment at the
+    start and again from time to time: what a small step gains from threads depends on
+    the machine, and on what else runs on it now.
+
+    Parameters
+    ----------
+    n_threads : int
+        The most; its halves down to 1 are tried too.
+    """
+
+    PROBE_SECONDS = 0.004  # long beside the wake-up of a sleeping thread
+    RETRY_EVERY = 50
+
+    def __init__(self, n_threads: int):
+        self.counts = [n_threads]
+        while self.counts[-1] > 1:
+            self.counts.append(self.counts[-1] // 2)
+        self.seconds: dict[int, float] = {}
+        self.to_try = [] if n_threads == 1 else [*self.counts, *self.counts]
+        self.chunks = 0
+
+    def next(self) -> tuple[int, int]:
+        """Thread count, and steps to run with it."""
+        if self.to_try:
+            count, limit = self.to_try[-1], self.PROBE_SECONDS
+        else:
+            count = min(self.counts, key=lambda n: self.seconds.get(n, 0.0))
+            limit = CHUNK_SECONDS
+        if count not in self.seconds:
+            return count, 1
+        return count, max(1, int(limit / max(self.seconds[count], 1e-7)))
+
+    def learn(self, count: int, seconds_per_step: float) -> None:
+        """Note the time of a step."""
+        self.seconds[count] = seconds_per_step
+        if self.to_try:
+            self.to_try.pop()
+        else:
+            self.chunks += 1
+            if self.chunks % self.RETRY_EVERY == 0 and len(self.counts) > 1:
+                self.to_try = list(self.counts)
+
+
 class Trainer:
     """Optimizer steps on one network.
 
@@ -37,7 +83,7 @@ class Trainer:
         self.hyperparameters = hyperparameters
         self.alpha = alpha
         self.steps = 0
-        self._seconds_per_step = None
+        self.threads = ThreadChoice(network.n_threads)
 
     def run_epoch(self, source: Source, order, batch_size: int, max_epochs: int) -> float:
         """One pass over the rows ``order``; returns the mean loss, penalty included."""
@@ -45,24 +91,19 @@ class Trainer:
         rates = self.learning_rate.rates(self.steps, n_steps, max_epochs)
         total, done = 0.0, 0
         while done < n_steps:
-            n_chunk = min(self._chunk(), n_steps - done)
+            n_threads, limit = self.threads.next()
+            n_chunk = min(limit, n_steps - done)
             numbers = np.arange(self.steps + 1, self.steps + 1 + n_chunk, dtype=float)
             table = coefficient_table(
                 self.network.optimizer, rates[done : done + n_chunk], numbers, self.hyperparameters
             )
             rows = order[done * batch_size : (done + n_chunk) * batch_size]
             start = time.perf_counter()
-            total += self.network.train(source, rows, batch_size, table, self.alpha)
-            self._seconds_per_step = (time.perf_counter() - start) / n_chunk
+            total += self.network.train(source, rows, batch_size, table, self.alpha, n_threads)
+            self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk)
             self.steps += n_chunk
             done += n_chunk
         return total / len(order)
-
-    def _chunk(self) -> int:
-        """Steps that the next call may take."""
-        if self._seconds_per_step is None:
-            return 1
-        return max(1, int(CHUNK_SECONDS / max(self._seconds_per_step, 1e-7)))
 
     def state(self) -> dict:
         """The optimizer's state, independent of the kernels' memory layout."""
