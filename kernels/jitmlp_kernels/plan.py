@@ -4,6 +4,7 @@ Offsets and strides count elements of the network's one flat array. They are lai
 once by :mod:`jitmlp.network`; the kernels only follow them.
 """
 
+import numba
 import numpy as np
 
 LAYER = np.dtype(
@@ -77,3 +78,13 @@ SOURCE = np.dtype(
     ],
     align=True,
 )
+
+
+def records(count, dtype):
+    """Zeroed records of one of the types above.
+
+    Compiled code reads their fields as attributes; so can Python, where the kernels run
+    uncompiled for a debugger.
+    """
+    array = np.zeros(count, dtype)
+    return array.view(np.recarray) if numba.config.DISABLE_JIT else array

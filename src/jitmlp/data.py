@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 from jitmlp_kernels.gather import CODES
-from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, NO_TARGET, SOURCE
+from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, NO_TARGET, SOURCE, records
 from scipy import sparse
 
 NO_BYTES = np.empty(0, np.uint8)
@@ -48,7 +48,7 @@ class Source:
     def __init__(self, X, y=None, sample_weight=None):
         self.kept_alive = (X, y)
         self.n_samples, self.n_features = X.shape
-        self.record = np.zeros(1, SOURCE)
+        self.record = records(1, SOURCE)
         record = self.record[0]
         self.indices = self.indptr = self.y = NO_BYTES
         self.classes = NO_CLASSES

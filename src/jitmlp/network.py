@@ -20,7 +20,7 @@ from jitmlp.data import Source
 from jitmlp.threads import parallel_region
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks; measured flat from 512 to 2048
-PREDICT = np.zeros(1, plan.RUN)
+PREDICT = plan.records(1, plan.RUN)
 PREDICT["predict"] = 1
 _addresses: dict[np.dtype, int] = {}  # of the kernel, by the dtype of the network
 NO_TABLE = np.empty((0, optimizers.MAX_COEFFICIENTS))
@@ -106,8 +106,8 @@ class Network:
         self.optimizer = optimizer
         self.slots = optimizers.OPTIMIZERS[optimizers.CODES[optimizer]].slots if optimizer else ()
         self.n_layers = len(spec.layer_units) - 1
-        self.layers = np.zeros(self.n_layers, plan.LAYER)
-        self.plan = np.zeros(1, plan.PLAN)
+        self.layers = plan.records(self.n_layers, plan.LAYER)
+        self.plan = plan.records(1, plan.PLAN)
         arena = _Arena(spec.dtype.itemsize)
         self._lay_out_parameters(arena)
         blocks = -(-rows // MAX_BLOCK_ROWS)
@@ -254,7 +254,7 @@ class Network:
         float
             The loss, penalty included, summed over the rows.
         """
-        run = np.zeros(1, plan.RUN)
+        run = plan.records(1, plan.RUN)
         run["batch_size"], run["alpha"] = batch_size, alpha
         run["optimizer"] = optimizers.CODES[self.optimizer]
         blocks = -(-batch_size // self.block_rows)
@@ -263,7 +263,8 @@ class Network:
         wanted = self.n_threads if n_threads is None else n_threads
         no_output = NO_OUTPUT[self.spec.dtype]
         self._run(2 * blocks * len(table), wanted, source, order, run, table, total, no_output)
-        return total[0] + 0.5 * alpha * self.penalty.sum()
+        share = 1 / self.spec.layer_units[-1] if losses.LOSSES[self.plan["loss"][0]].mean_outputs else 1.0
+        return float(total[0] * share + 0.5 * alpha * self.penalty.sum())
 
     def predict(self, source: Source, order=None):
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""

@@ -41,9 +41,7 @@ def available_threads(n_threads: int | None = None) -> int:
     """
     if _forked or numba.config.DISABLE_JIT:
         return 1
-    limit = min(numba.config.NUMBA_NUM_THREADS, joblib.cpu_count())
-    if threading.current_thread() is threading.main_thread() or _region.locked() is False:
-        limit = min(limit, numba.get_num_threads())
+    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), joblib.cpu_count())
     if isinstance(n_threads, Integral) and n_threads > 0:
         limit = min(limit, int(n_threads))
     return max(1, limit)
@@ -55,12 +53,13 @@ def parallel_region(n_threads: int):
 
     Numba's own thread mask is put back on the way out.
     """
-    if n_threads <= 1 or _forked or not _region.acquire(blocking=False):
+    if n_threads <= 1 or _forked or numba.config.DISABLE_JIT or not _region.acquire(blocking=False):
         yield 1
         return
     try:
         mask = numba.get_num_threads()
-        numba.set_num_threads(n_threads)
+        # a team may have more members than there are threads: they run each other's units
+        numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
         try:
             yield n_threads
         finally:
