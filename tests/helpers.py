@@ -1,6 +1,7 @@
 """Small networks for the tests of the kernels."""
 
 import numpy as np
+
 from jitmlp.network import LayerSpec, Network, NetworkSpec
 from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from jitmlp_kernels.losses import CODES as LOSS_CODES

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numba import njit
+
 import reference
 from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX, activate, derive
-from numba import njit
 
 POINTS = np.concatenate([np.linspace(-6, 6, 97) + 0.01, [-30.0, 30.0, -0.5]])
 

@@ -5,10 +5,11 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from jitmlp_kernels import elementary
-from jitmlp_kernels.emit import Memory, int64, loop, vector_kernel
 from numba import njit
 from numba.core import types
+
+from jitmlp_kernels import elementary
+from jitmlp_kernels.emit import Memory, int64, loop, vector_kernel
 
 # The table in the docstring of jitmlp_kernels.elementary: function, 50-digit twin,
 # interval, largest error in float32 and in float64.
@@ -16,9 +17,23 @@ CASES = {
     "exp": (elementary.exp, mpmath.exp, (-87.0, 88.0), (-700.0, 709.0), 1.0, 1.0),
     "log": (elementary.log, mpmath.log, (1e-37, 1e37), (1e-300, 1e300), 1.5, 1.5),
     "tanh": (elementary.tanh, mpmath.tanh, (-10.0, 10.0), (-20.0, 20.0), 1.5, 1.5),
-    "logistic": (elementary.logistic, lambda x: 1 / (1 + mpmath.exp(-x)), (-80.0, 80.0), (-600.0, 600.0), 2.5, 2.5),
+    "logistic": (
+        elementary.logistic,
+        lambda x: 1 / (1 + mpmath.exp(-x)),
+        (-80.0, 80.0),
+        (-600.0, 600.0),
+        2.5,
+        2.5,
+    ),
     "erf": (elementary.erf, mpmath.erf, (-5.0, 5.0), (-6.5, 6.5), 2.5, 1.5),
-    "log1p_exp": (elementary.log1p_exp, lambda x: mpmath.log1p(mpmath.exp(x)), (-80.0, 80.0), (-600.0, 600.0), 3.5, 3.5),
+    "log1p_exp": (
+        elementary.log1p_exp,
+        lambda x: mpmath.log1p(mpmath.exp(x)),
+        (-80.0, 80.0),
+        (-600.0, 600.0),
+        3.5,
+        3.5,
+    ),
 }
 
 
@@ -52,7 +67,9 @@ def points(low, high, dtype):
     uniform = rng.uniform(low, high, 1000)
     scale = 10.0 ** rng.uniform(-6, 0, 1000)
     near = scale * (high if low < 0 else 1.0) * rng.choice([-1, 1], 1000)
-    x = np.concatenate([uniform, near if low < 0 else 10.0 ** rng.uniform(math.log10(low), math.log10(high), 1000)])
+    x = np.concatenate(
+        [uniform, near if low < 0 else 10.0 ** rng.uniform(math.log10(low), math.log10(high), 1000)]
+    )
     x = np.concatenate([x, [max(low, 0.5), 0.625, 0.63, 1.0, min(high, 2.0)]]).astype(dtype)
     return np.resize(x, 2016)
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from numba import njit
+
 from jitmlp_kernels.host import TILE_ROWS, VECTOR_BYTES
 from jitmlp_kernels.microkernel import make_tile
 from jitmlp_kernels.transpose import transpose_tile
-from numba import njit
 
 
 @pytest.mark.parametrize("dtype, rtol", [("float32", 1e-4), ("float64", 1e-12)])

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 import reference
 from helpers import make_network, pairs
 from jitmlp.data import Source
@@ -139,7 +140,9 @@ def test_round_trip_of_parameters():
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("units, n_threads", list(itertools.product([(4, 2), (784, 30, 10), (3, 1, 1)], [1, 2, 5])))
+@pytest.mark.parametrize(
+    "units, n_threads", list(itertools.product([(4, 2), (784, 30, 10), (3, 1, 1)], [1, 2, 5]))
+)
 def test_every_strip_of_weights_has_one_owner(units, n_threads):
     network, _, _ = make_network(units)
     shares = network._share_strips(n_threads)

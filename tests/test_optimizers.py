@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from helpers import make_network
 from jitmlp.data import Source
 from jitmlp_kernels.optimizers import OPTIMIZERS, coefficient_table

@@ -39,7 +39,13 @@ SOLVERS = [
     {"solver": "sgd", "learning_rate_init": 0.02, "nesterovs_momentum": False},
     {"solver": "sgd", "learning_rate_init": 0.05, "momentum": 0},
     {"solver": "sgd", "learning_rate_init": 0.05, "learning_rate": "invscaling", "power_t": 0.3},
-    {"solver": "sgd", "learning_rate_init": 0.02, "learning_rate": "adaptive", "tol": 0.05, "n_iter_no_change": 2},
+    {
+        "solver": "sgd",
+        "learning_rate_init": 0.02,
+        "learning_rate": "adaptive",
+        "tol": 0.05,
+        "n_iter_no_change": 2,
+    },
     {"solver": "lbfgs", "max_iter": 6},
 ]
 ACTIVATIONS = ["identity", "logistic", "tanh", "relu"]

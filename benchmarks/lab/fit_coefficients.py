@@ -22,9 +22,7 @@ def fit(function, low, high, degree):
         for j in range(degree + 1):
             powers[i, j] = node**j
     coefficients = list(mp.lu_solve(powers, mp.matrix([function(node) for node in nodes])))
-    error = max(
-        abs(mp.polyval(coefficients[::-1], x) / function(x) - 1) for x in mp.linspace(low, high, 500)
-    )
+    error = max(abs(mp.polyval(coefficients[::-1], x) / function(x) - 1) for x in mp.linspace(low, high, 500))
     return coefficients, error
 
 

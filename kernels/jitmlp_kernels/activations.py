@@ -6,7 +6,8 @@ To add an activation, write its function and its derivative and add one row to
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from numba.core import types
 
@@ -168,7 +169,14 @@ ACTIVATIONS = (
         from_preactivation=True,
     ),
     Activation("exp", lambda z, p: exp(z), lambda a, p: a, "exp z", "log link of the Poisson loss"),
-    Activation("erf", lambda z, p: erf(z), lambda z, p: 2.0 * 0.5641895835477563 * exp(-z * z), "erf z", "Abramowitz & Stegun 7.1.1", from_preactivation=True),
+    Activation(
+        "erf",
+        lambda z, p: erf(z),
+        lambda z, p: 2.0 * 0.5641895835477563 * exp(-z * z),
+        "erf z",
+        "Abramowitz & Stegun 7.1.1",
+        from_preactivation=True,
+    ),
     Activation(
         "step",
         lambda z, p: where(z > 0.0, _one(z), 0.0),
@@ -258,4 +266,3 @@ def derive(typing, memory, deltas, values, units, code, parameter):
         return context.get_dummy_value()
 
     return signature, generate
-

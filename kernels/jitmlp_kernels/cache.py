@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import llvmlite
@@ -35,7 +35,7 @@ class KernelCacheWarning(UserWarning):
     """Compiled kernels cannot be kept, or those kept were damaged."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def sources_hash() -> str:
     """Hash of every kernel source, and of all that shapes the code made from them."""
     digest = hashlib.sha256()
@@ -72,7 +72,7 @@ def _is_ours(directory: Path) -> bool:
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & 0o002
 
 
-@lru_cache(maxsize=None)
+@cache
 def cache_directory() -> Path | None:
     """The directory of the compiled kernels, made if need be; None if none is writable."""
     tried = []

@@ -1,6 +1,5 @@
 """Forward, backward to the input and backward to the parameters, over tiles."""
 
-
 from jitmlp_kernels.activations import IDENTITY, SOFTMAX, activate, derive
 from jitmlp_kernels.cache import inlined
 from jitmlp_kernels.host import TILE_ROWS, VECTOR_BYTES
@@ -39,15 +38,71 @@ def multiply_rows(
             c_i = c + i * c_stride + j * lanes
             if last - i > HALF_ROWS:
                 if wide:
-                    tile_rows(memory, a_i, a_stride, b_j, lanes, b_panel, init_j, 0, init_panel, c_i, c_stride, lanes, depth)
+                    tile_rows(
+                        memory,
+                        a_i,
+                        a_stride,
+                        b_j,
+                        lanes,
+                        b_panel,
+                        init_j,
+                        0,
+                        init_panel,
+                        c_i,
+                        c_stride,
+                        lanes,
+                        depth,
+                    )
                 else:
-                    tile_rows_narrow(memory, a_i, a_stride, b_j, lanes, b_panel, init_j, 0, init_panel, c_i, c_stride, lanes, depth)
+                    tile_rows_narrow(
+                        memory,
+                        a_i,
+                        a_stride,
+                        b_j,
+                        lanes,
+                        b_panel,
+                        init_j,
+                        0,
+                        init_panel,
+                        c_i,
+                        c_stride,
+                        lanes,
+                        depth,
+                    )
                 i += TILE_ROWS
             else:
                 if wide:
-                    half_rows(memory, a_i, a_stride, b_j, lanes, b_panel, init_j, 0, init_panel, c_i, c_stride, lanes, depth)
+                    half_rows(
+                        memory,
+                        a_i,
+                        a_stride,
+                        b_j,
+                        lanes,
+                        b_panel,
+                        init_j,
+                        0,
+                        init_panel,
+                        c_i,
+                        c_stride,
+                        lanes,
+                        depth,
+                    )
                 else:
-                    half_rows_narrow(memory, a_i, a_stride, b_j, lanes, b_panel, init_j, 0, init_panel, c_i, c_stride, lanes, depth)
+                    half_rows_narrow(
+                        memory,
+                        a_i,
+                        a_stride,
+                        b_j,
+                        lanes,
+                        b_panel,
+                        init_j,
+                        0,
+                        init_panel,
+                        c_i,
+                        c_stride,
+                        lanes,
+                        depth,
+                    )
                 i += HALF_ROWS
 
 
@@ -152,9 +207,13 @@ def update_bias(memory, plan, layer, rows, start, finish, scratch, run, table, s
         c = scratch if finish else bias + plan.accumulators
         deltas = layer.deltas + j * lanes
         if width == 2:
-            sum_columns(memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows)
+            sum_columns(
+                memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
+            )
         else:
-            sum_columns_narrow(memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows)
+            sum_columns_narrow(
+                memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
+            )
         if finish:
             update_parameters(
                 memory, scratch, bias, 1, width, lanes, plan.state_stride,

@@ -44,9 +44,7 @@ def choose_vector_bytes() -> int:
     override = os.environ.get(VECTOR_BYTES_VARIABLE)
     if override is not None:
         if override not in ("8", "16", "32", "64"):
-            raise ValueError(
-                f"{VECTOR_BYTES_VARIABLE} must be 8, 16, 32 or 64, got {override!r}"
-            )
+            raise ValueError(f"{VECTOR_BYTES_VARIABLE} must be 8, 16, 32 or 64, got {override!r}")
         return int(override)
     features = host_features()
     if features.get("avx512f"):

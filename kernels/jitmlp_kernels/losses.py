@@ -7,7 +7,8 @@ pair is canonical the delta is ``a - y`` and the derivative is not called.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -160,9 +161,10 @@ CODES = {row.name: code for code, row in enumerate(LOSSES)}
 def is_canonical(loss: str, out_activation: int) -> bool:
     """Whether the delta of this loss with this output activation code is ``a - y``."""
     canonical = LOSSES[CODES[loss]].canonical
-    return bool(canonical) and (
-        SOFTMAX if canonical == "softmax" else ACTIVATION_CODES[canonical]
-    ) == out_activation
+    return (
+        bool(canonical)
+        and (SOFTMAX if canonical == "softmax" else ACTIVATION_CODES[canonical]) == out_activation
+    )
 
 
 def _softmax_twin(memory, source, target, units):

@@ -80,8 +80,7 @@ def make_tile(rows: int, panels: int, unit_rows: bool):
             a_step = builder.mul(k, a_stride) if unit_rows else k
             scales = [memory.broadcast(memory.at(a_step, row)) for row in a_rows]
             added = [
-                fma(scales[m], b_values[v], Lanes(builder, total)).value
-                for (m, v), total in zip(cells, sums)
+                fma(scales[m], b_values[v], Lanes(builder, total)).value for (m, v), total in zip(cells, sums)
             ]
             following = builder.add(k, int64(1))
             k.add_incoming(int64(0), before)
@@ -93,7 +92,7 @@ def make_tile(rows: int, panels: int, unit_rows: bool):
 
             builder.position_at_end(after)
             finals = [builder.phi(memory.vector) for _ in cells]
-            for (m, v), final, start, new in zip(cells, finals, starts, added):
+            for final, start, new in zip(finals, starts, added):
                 final.add_incoming(start, before)
                 final.add_incoming(new, body)
             for (m, v), final in zip(cells, finals):

@@ -8,7 +8,8 @@ step and not on the parameter is computed outside, in float64, by ``coefficients
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numba.core import types
@@ -311,7 +312,19 @@ def _update_twin(
 
 @vector_kernel(_update_twin)
 def update_parameters(
-    typing, memory, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale
+    typing,
+    memory,
+    gradients,
+    parameters,
+    vectors,
+    panels,
+    panel_stride,
+    stride,
+    code,
+    table,
+    step,
+    alpha,
+    scale,
 ):
     """Apply one optimizer step to panels of consecutive vectors of parameters.
 
@@ -325,7 +338,9 @@ def update_parameters(
     signature = types.float64(memory, *[types.intp] * 7, table, types.intp, types.float64, types.float64)
 
     def generate(context, builder, signature, arguments):
-        array, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale = arguments
+        array, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale = (
+            arguments
+        )
         memory = Memory(context, builder, signature.args[0], array)
         coefficients = Memory(context, builder, signature.args[8], table)
         row_start = coefficients.at(builder.mul(step, int64(MAX_COEFFICIENTS)))
@@ -339,9 +354,7 @@ def update_parameters(
                     number = builder.load(coefficients.at(int64(i), row_start), typ=coefficients.element)
                     c.append(memory.splat(memory.narrow(number)))
                 with loop(builder, panels) as panel:
-                    parameter_start = memory.at(
-                        builder.add(parameters, builder.mul(panel, panel_stride))
-                    )
+                    parameter_start = memory.at(builder.add(parameters, builder.mul(panel, panel_stride)))
                     behind = builder.mul(builder.mul(panel, vectors), int64(memory.lanes))
                     gradient_start = memory.at(builder.add(gradients, behind))
                     starts = [

@@ -10,8 +10,8 @@ import numpy as np
 from numba import prange
 
 from jitmlp_kernels.activations import IDENTITY, SOFTMAX, derive
-from jitmlp_kernels.call import call_address
 from jitmlp_kernels.cache import inlined, kernel
+from jitmlp_kernels.call import call_address
 from jitmlp_kernels.dense import backward_input, forward, update_bias, update_strips
 from jitmlp_kernels.gather import gather_row, scatter_row
 from jitmlp_kernels.losses import loss_row, softmax_derive

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -26,13 +23,11 @@ from jitmlp.options import (
     check_initializer,
     hidden_activations,
     is_logistic,
-    optimizer_of,
     output_activation,
 )
 from jitmlp.schedules import BY_NAME as SCHEDULES_BY_NAME
-from jitmlp.schedules import LearningRate
+from jitmlp.stochastic import fit_stochastic, mini_batch_size
 from jitmlp.threads import available_threads
-from jitmlp.trainer import Trainer
 
 
 def readable(X):
@@ -42,6 +37,17 @@ def readable(X):
             return X
         return X.astype(np.float64)
     return X if is_readable(X.dtype) else X.astype(np.float64)
+
+
+def validated(estimator, X, y="no_validation", **options):
+    """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
+
+    Returns ``X``, or ``(X, y)``, as the kernels can read it.
+    """
+    if sparse.issparse(X) and hasattr(X, "check_format"):
+        X.check_format(full_check=True)  # a wrong index would be a wrong address
+    checked = validate_data(estimator, X, y, accept_sparse="csr", **options)
+    return (readable(checked[0]), checked[1]) if isinstance(checked, tuple) else readable(checked)
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -170,8 +176,7 @@ class BaseMLP(BaseEstimator, ABC):
             dtype,
             self._loss_parameter(),
         )
-        batch_size = self._check_batch_size(X.shape[0])
-        check_memory(spec, batch_size)
+        check_memory(spec, mini_batch_size(self, X.shape[0]))
         if first_pass:
             self.out_activation_ = out_activation
             self._initialize(spec)
@@ -180,7 +185,7 @@ class BaseMLP(BaseEstimator, ABC):
         if self.solver == "lbfgs":
             fit_lbfgs(self, source)
         else:
-            self._fit_stochastic(source, y, sample_weight, incremental)
+            fit_stochastic(self, source, y, sample_weight, incremental)
         self._freeze()
         if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
@@ -205,10 +210,6 @@ class BaseMLP(BaseEstimator, ABC):
                 raise ValueError(f"The 'dtype' parameter must be float32 or float64. Got {dtype} instead.")
             return dtype
         return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
-
-    def _check_batch_size(self, n_samples):
-        """The mini-batch size asked for, clipped to the samples (before any split)."""
-        return min(200 if self.batch_size == "auto" else int(self.batch_size), n_samples)
 
     def _initialize(self, spec):
         """Draw the parameters, in scikit-learn's order, and reset what fitting records."""
@@ -235,116 +236,9 @@ class BaseMLP(BaseEstimator, ABC):
                 self.best_loss_ = np.inf
                 self.validation_scores_ = self.best_validation_score_ = None
 
-    def _make_trainer(self, batch_size, incremental):
-        """A trainer with the current parameters, continuing ``partial_fit``'s if there is one."""
-        optimizer, hyperparameters = optimizer_of(self)
-        schedule = self.learning_rate
-        if self.solver == "adam" and schedule in ("invscaling", "adaptive"):
-            schedule = "constant"  # as in scikit-learn, where these belong to sgd
-        rate = LearningRate(
-            schedule, self.learning_rate_init, dict(self.learning_rate_params or {}), self.power_t
-        )
-        network = Network(self._spec, batch_size, available_threads(self.n_threads), optimizer)
-        network.pack(self.coefs_, self.intercepts_)
-        trainer = Trainer(network, rate, hyperparameters, self.alpha)
-        if incremental and getattr(self, "_optimizer_state", None) is not None:
-            trainer.restore(self._optimizer_state)
-        return trainer
-
-    def _split(self, source, y):
-        """Rows to train on and, with early stopping, rows to hold out; as scikit-learn."""
-        rows = np.arange(source.n_samples)
-        if not self.early_stopping:
-            return rows, None
-        stratify = self._stratify(y)
-        training, held_out = train_test_split(
-            rows, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' "
-                "or the size of your dataset."
-            )
-        return training, held_out
-
     def _stratify(self, y):
+        """Labels by which a validation split is stratified."""
         return None
-
-    def _fit_stochastic(self, source, y, sample_weight, incremental):
-        training, held_out = self._split(source, y)
-        n_samples = len(training)
-        if self.batch_size != "auto" and self.batch_size > n_samples:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
-            )
-        batch_size = self._check_batch_size(n_samples)
-        trainer = self._make_trainer(batch_size, incremental)
-        self.n_iter_ = 0
-        try:
-            for _ in range(self.max_iter):
-                order = training
-                if self.shuffle:
-                    drawn = np.arange(n_samples)
-                    self._random_state.shuffle(drawn)
-                    training = order = training[drawn]
-                self.loss_ = trainer.run_epoch(source, order, batch_size, self.max_iter)
-                self.n_iter_ += 1
-                self.t_ += n_samples
-                self.loss_curve_.append(self.loss_)
-                if self.verbose:
-                    print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-                self._note_improvement(trainer, source, held_out, y, sample_weight)
-                trainer.learning_rate.end_epoch(self.t_, self.loss_)
-                if self._epoch_stops(trainer) or incremental:
-                    break
-                if self.n_iter_ == self.max_iter:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) "
-                        "reached and the optimization hasn't converged yet.",
-                        ConvergenceWarning,
-                    )
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.")
-        if self.early_stopping:
-            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
-        else:
-            self.coefs_, self.intercepts_ = trainer.network.unpack()
-        self._optimizer_state = trainer.state() if incremental else None
-
-    def _epoch_stops(self, trainer):
-        """Whether training ends here, by plateau or by the callback's word."""
-        stops = False
-        if self.callback is not None:
-            self.coefs_, self.intercepts_ = trainer.network.unpack()
-            stops = bool(self.callback(self))
-        if self._no_improvement_count > self.n_iter_no_change:
-            what = "Validation score" if self.early_stopping else "Training loss"
-            message = (
-                f"{what} did not improve more than tol={self.tol:f} for "
-                f"{self.n_iter_no_change:d} consecutive epochs."
-            )
-            if trainer.learning_rate.stop_at_plateau(message, self.verbose):
-                return True
-            self._no_improvement_count = 0
-        return stops
-
-    def _note_improvement(self, trainer, source, held_out, y, sample_weight):
-        if not self.early_stopping:
-            improved = not self.loss_ > self.best_loss_ - self.tol
-            self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
-            if self.loss_ < self.best_loss_:
-                self.best_loss_ = self.loss_
-            return
-        weight = None if sample_weight is None else sample_weight[held_out]
-        score = self._validation_score(trainer.network, source, held_out, y, weight)
-        self.validation_scores_.append(score)
-        if self.verbose:
-            print(f"Validation score: {score:f}")
-        worse = score < self.best_validation_score_ + self.tol
-        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-        if score > self.best_validation_score_:
-            self.best_validation_score_ = score
-            self._best_coefs, self._best_intercepts = trainer.network.unpack()
 
     def _check_solver(self):
         if self.solver not in STOCHASTIC_SOLVERS:
@@ -378,7 +272,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _check_X(self, X):
         """Validated input of a prediction."""
-        return readable(validate_data(self, X, accept_sparse="csr", reset=False))
+        return validated(self, X, reset=False)
 
     def _outputs(self, X):
         """Outputs of the network, shape (n_samples, n_outputs)."""
@@ -406,5 +300,3 @@ class BaseMLP(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-

@@ -10,9 +10,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
-from jitmlp.base import BaseMLP, readable
+from jitmlp.base import BaseMLP, validated
 from jitmlp.docs import document
 
 CLASSIFIER_LOSSES = ("log_loss", "squared_error")
@@ -137,7 +136,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.callback = callback
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(self, X, y, accept_sparse="csr", multi_output=True, dtype="numeric", reset=reset)
+        X, y = validated(self, X, y, multi_output=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
@@ -158,8 +157,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     f"`self.classes_` has {self.classes_}. 'y' has {classes}."
                 )
         if self._is_multiclass():
-            return readable(X), np.searchsorted(self.classes_, y)
-        return readable(X), np.asarray(self._label_binarizer.transform(y)).astype(bool)
+            return X, np.searchsorted(self.classes_, y)
+        return X, np.asarray(self._label_binarizer.transform(y)).astype(bool)
 
     def _is_multiclass(self):
         return self._label_binarizer.y_type_ == "multiclass"

@@ -25,9 +25,8 @@ def main(arguments=None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     if options.command == "info":
-        from jitmlp_kernels.cache import cache_directory
-
         from jitmlp.demo import machine_line
+        from jitmlp_kernels.cache import cache_directory
 
         print(machine_line())
         print(f"compiled kernels: {cache_directory()}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 
 import numpy as np
+from scipy import sparse
+
 from jitmlp_kernels.gather import CODES
 from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, NO_TARGET, SOURCE, records
-from scipy import sparse
 
 NO_BYTES = np.empty(0, np.uint8)
 NO_CLASSES = np.empty(0, np.int64)

@@ -9,8 +9,6 @@ from pathlib import Path
 import joblib
 import numba
 import numpy as np
-from jitmlp_kernels.cache import cache_directory
-from jitmlp_kernels.host import VECTOR_BYTES, cpu_name
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, classification_report
@@ -20,6 +18,8 @@ from sklearn.neural_network import MLPClassifier as ScikitClassifier
 from jitmlp.classifier import MLPClassifier
 from jitmlp.idx import load_mnist
 from jitmlp.threads import available_threads
+from jitmlp_kernels.cache import cache_directory
+from jitmlp_kernels.host import VECTOR_BYTES, cpu_name
 
 
 def machine_line(n_threads: int | None = None) -> str:
@@ -110,7 +110,7 @@ def _draw(model, X, y, path):
         right = axes.twinx()
         right.plot(epochs, model.validation_scores_, color="C1", label="validation score")
         right.set_ylabel("validation score")
-        figure.legend(loc="outside upper right")
+        axes.legend(handles=[*axes.lines, *right.lines], loc="center right")
     side = int(np.sqrt(X.shape[1]))
     predictions = model.predict(X[:10])
     for i, (image, truth, prediction) in enumerate(zip(X, y, predictions)):
@@ -156,7 +156,7 @@ def run_demo(mnist=None, output="jitmlp-demo", n_threads=None, compare=True) -> 
     seconds = _fit_with_progress(model, X_train, y_train)
     accuracy = accuracy_score(y_test, model.predict(X_test))
     print(f"\ntest accuracy {accuracy:.4f} after {model.n_iter_} epochs\n")
-    print(classification_report(y_test, model.predict(X_test), digits=4))
+    print(classification_report(y_test, model.predict(X_test), digits=4, zero_division=0))
     print(f"jitmlp        {seconds:8.2f} s")
     if compare:
         reference_seconds, reference = _fit_scikit_learn(model, X_train, y_train)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import textwrap
 
-from jitmlp_kernels.activations import ACTIVATIONS
-from jitmlp_kernels.losses import LOSSES
-
 from jitmlp.initializers import INITIALIZERS
 from jitmlp.options import SOLVERS
 from jitmlp.schedules import SCHEDULES
+from jitmlp_kernels.activations import ACTIVATIONS
+from jitmlp_kernels.losses import LOSSES
 
 
 def _names(rows):

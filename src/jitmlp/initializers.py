@@ -7,7 +7,8 @@ initializer, write its draw and add a row to ``INITIALIZERS``.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import scipy.optimize
-from jitmlp_kernels.optimizers import coefficient_table
 from sklearn.utils.optimize import _check_optimize_result
 
 from jitmlp.network import Network
 from jitmlp.threads import available_threads
+from jitmlp_kernels.optimizers import coefficient_table
 
 
 def _flatten(coefs, intercepts):

@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jitmlp_kernels import activations, losses, optimizers, plan, step
-from jitmlp_kernels.call import address_of
-from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
-from jitmlp_kernels.microkernel import HALF_ROWS
-from jitmlp_kernels.team import LINE
 
 from jitmlp.data import Source
 from jitmlp.threads import parallel_region
+from jitmlp_kernels import activations, losses, optimizers, plan, step
+from jitmlp_kernels.call import address_of
+from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
+from jitmlp_kernels.team import LINE
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks; measured flat from 512 to 2048
 PREDICT = plan.records(1, plan.RUN)
@@ -102,7 +101,7 @@ class Network:
     def __init__(self, spec, rows=1, n_threads=1, optimizer=None, keep_preactivations=False):
         self.spec = spec
         self.n_threads = n_threads
-        self.lanes = lanes = VECTOR_BYTES // spec.dtype.itemsize
+        self.lanes = VECTOR_BYTES // spec.dtype.itemsize
         self.optimizer = optimizer
         self.slots = optimizers.OPTIMIZERS[optimizers.CODES[optimizer]].slots if optimizer else ()
         self.n_layers = len(spec.layer_units) - 1
@@ -221,7 +220,8 @@ class Network:
         coefs, intercepts = [], []
         for layer in self.layers:
             full = self._weights(layer, slot).reshape(layer["fan_in_padded"], -1)
-            coefs.append(np.ascontiguousarray(full[: layer["fan_in"], : layer["fan_out"]]))
+            # a copy even where one panel makes this contiguous: training goes on beneath
+            coefs.append(np.array(full[: layer["fan_in"], : layer["fan_out"]], order="C"))
             intercepts.append(self._bias(layer, slot).copy())
         return coefs, intercepts
 

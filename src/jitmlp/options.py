@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
-from jitmlp_kernels.optimizers import OPTIMIZERS
 from sklearn.utils._param_validation import InvalidParameterError
 
 from jitmlp.initializers import BY_NAME as INITIALIZERS_BY_NAME
 from jitmlp.network import LayerSpec
+from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
+from jitmlp_kernels.optimizers import OPTIMIZERS
 
 HIDDEN_NAMES = tuple(name for name, code in CODES.items() if ACTIVATIONS[code].hidden)
 # scikit-learn's solvers, and those of the table under their own names

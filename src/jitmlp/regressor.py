@@ -5,18 +5,17 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from jitmlp_kernels.losses import CODES, LOSSES
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
-from jitmlp.base import BaseMLP, readable
+from jitmlp.base import BaseMLP, validated
 from jitmlp.data import is_readable
 from jitmlp.docs import document
 from jitmlp.options import refuse
+from jitmlp_kernels.losses import CODES, LOSSES
 
 REGRESSOR_LOSSES = tuple(row.name for row in LOSSES if row.regression)
 
@@ -139,14 +138,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.callback = callback
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True, dtype="numeric", reset=reset
-        )
+        X, y = validated(self, X, y, multi_output=True, y_numeric=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.ndim == 1:
             y = y.reshape(-1, 1)
-        return readable(X), y if is_readable(y.dtype) else y.astype(np.float64)
+        return X, y if is_readable(y.dtype) else y.astype(np.float64)
 
     def _out_activation(self):
         return self.out_activation or ("exp" if self.loss == "poisson" else "identity")

@@ -6,7 +6,8 @@ kernels. To add one, write its function and add a row to ``SCHEDULES``.
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,21 +114,21 @@ class LearningRate:
         self.initial = float(initial)
         self.current = float(initial)
         self.power_t = power_t
-        self.row = None if callable(schedule) else BY_NAME[schedule]
-        self.parameters = {**self.row.parameters, **parameters} if self.row else {}
+        self.parameters = {} if callable(schedule) else {**BY_NAME[schedule].parameters, **parameters}
         self.best = np.inf
         self.waited = 0
 
     def rates(self, first_step: int, n_steps: int, max_epochs: int) -> np.ndarray:
         """Learning rates of one epoch of ``n_steps``, of which ``first_step`` came before."""
         steps = np.arange(first_step, first_step + n_steps)
-        if self.row is None:
+        factor = None if callable(self.schedule) else BY_NAME[self.schedule].factor
+        if callable(self.schedule):
             rates = np.array([float(self.schedule(int(step))) for step in steps])
-        elif self.row.factor is None:
+        elif factor is None:
             return np.full(n_steps, self.current)
         else:
             total = max(n_steps * max_epochs, first_step + n_steps)
-            rates = self.initial * self.row.factor(steps, total, n_steps, self.parameters)
+            rates = self.initial * factor(steps, total, n_steps, self.parameters)
         self.current = float(rates[-1])
         return rates
 

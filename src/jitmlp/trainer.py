@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from jitmlp_kernels.optimizers import coefficient_table
 
 from jitmlp.data import Source
 from jitmlp.network import Network
+from jitmlp_kernels.optimizers import coefficient_table
 
 CHUNK_SECONDS = 0.2
 
