@@ -122,7 +122,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _Implementation(caching.CompileResultCacheImpl):
-    _locator_classes = [_Locator]
+    _locator_classes = [_Locator]  # type: ignore[list-item]
 
     def __init__(self, py_func):
         locators = numba.config.CACHE_LOCATOR_CLASSES

@@ -118,7 +118,7 @@ class Lanes:
     def __or__(self, other):
         return Lanes(self.builder, self.builder.or_(self.value, other.value))
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 def vector_name(type_):

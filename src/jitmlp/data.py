@@ -25,7 +25,8 @@ def memory_bytes(array: np.ndarray) -> tuple[np.ndarray, int]:
         return NO_BYTES, 0
     low, high = np.lib.array_utils.byte_bounds(array)
     start = array.__array_interface__["data"][0]
-    return np.frombuffer((ctypes.c_uint8 * (high - low)).from_address(low), np.uint8), start - low
+    raw = (ctypes.c_uint8 * (high - low)).from_address(low)
+    return np.ctypeslib.as_array(raw), start - low
 
 
 def is_readable(dtype: np.dtype) -> bool:

@@ -49,7 +49,7 @@ def fit_lbfgs(estimator, source) -> None:
     """Minimize the loss of ``estimator`` over ``source`` and store the result on it."""
     spec = estimator._spec
     objective = FullBatchLoss(spec, source, estimator.alpha, available_threads(estimator.n_threads))
-    latest = {}
+    latest: dict = {}
 
     def report(intermediate_result):
         latest.update(x=intermediate_result.x.copy(), loss=intermediate_result.fun)

@@ -56,7 +56,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> from jitmlp import MLPRegressor
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = MLPRegressor((32,), solver="lbfgs", max_iter=60, tol=10.0, alpha=1.0, random_state=0)
+    >>> model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", max_iter=1000, random_state=0)
     >>> bool(model.fit(X, y).score(X, y) > 0.5)
     True
     """
