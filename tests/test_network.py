@@ -8,6 +8,7 @@ import pytest
 import reference
 from helpers import make_network, pairs
 from jitmlp.data import Source
+from jitmlp.network import Constraints
 from jitmlp_kernels.activations import ACTIVATIONS
 from jitmlp_kernels.losses import LOSSES
 from jitmlp_kernels.optimizers import coefficient_table
@@ -38,7 +39,7 @@ def gradient(network, X, Y, alpha=0.0, weights=None, batch=None):
     """Loss and gradient of the kernels over all rows as one mini-batch."""
     table = coefficient_table("gradient", np.ones(1), np.ones(1), {})
     source = Source(X, Y, weights)
-    total = network.train(source, np.arange(len(X)), batch or len(X), table, alpha)
+    total = network.train(source, np.arange(len(X)), batch or len(X), table, Constraints(alpha))
     return total / len(X), network.unpack(slot=1)
 
 
@@ -90,7 +91,7 @@ def test_same_bits_for_any_number_of_threads(dtype, batch):
         )
         steps = -(-300 // batch)
         table = coefficient_table("adam", np.full(steps, 1e-2), np.arange(1.0, steps + 1), {})
-        total = network.train(Source(X, y), np.arange(300), batch, table, 1e-2)
+        total = network.train(Source(X, y), np.arange(300), batch, table, Constraints(1e-2))
         results.append((total, network.unpack(), network.predict(Source(X))))
     for total, (coefs, intercepts), outputs in results[1:]:
         assert total == results[0][0]
@@ -124,7 +125,7 @@ def test_padding_stays_zero():
         network, _, _ = make_network((5, 7, 3), hidden, optimizer="adam", rows=10)
         table = coefficient_table("adam", np.full(20, 1e-2), np.arange(1.0, 21), {})
         for _ in range(3):
-            network.train(Source(X, y), np.arange(64)[: 20 * 3], 3, table, 1e-3)
+            network.train(Source(X, y), np.arange(64)[: 20 * 3], 3, table, Constraints(1e-3))
         for layer in network.layers:
             weights = network._weights(layer, 0).reshape(layer["fan_in_padded"], -1).copy()
             weights[: layer["fan_in"], : layer["fan_out"]] = 0
@@ -161,11 +162,11 @@ def test_a_step_allocates_nothing_that_stays():
     X, y = np.ones((10, 10)), np.arange(10) % 3
     table = coefficient_table("adam", np.full(1, 1e-3), np.ones(1), {})
     source = Source(X, y)
-    network.train(source, np.arange(10), 10, table, 0.0)
+    network.train(source, np.arange(10), 10, table, Constraints(0.0))
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for _ in range(1000):
-        network.train(source, np.arange(10), 10, table, 0.0)
+        network.train(source, np.arange(10), 10, table, Constraints(0.0))
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 10_000

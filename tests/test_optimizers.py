@@ -5,6 +5,7 @@ import pytest
 
 from helpers import make_network
 from jitmlp.data import Source
+from jitmlp.network import Constraints
 from jitmlp_kernels.optimizers import OPTIMIZERS, coefficient_table
 
 STEPS = 25
@@ -103,7 +104,7 @@ def test_steps_equal_the_reference(name, changed, dtype, rtol):
     rates = 0.01 / np.arange(1, STEPS + 1) ** 0.5
     table = coefficient_table(name, rates, np.arange(1.0, STEPS + 1), changed)
     order = np.concatenate([np.arange(40)] * 5)
-    network.train(Source(X.astype(dtype), Y), order, 8, table, 0.1)
+    network.train(Source(X.astype(dtype), Y), order, 8, table, Constraints(0.1))
     states = {}, {}
     for t in range(1, STEPS + 1):
         rows = order[(t - 1) * 8 : t * 8]

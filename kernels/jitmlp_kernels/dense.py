@@ -15,8 +15,10 @@ from jitmlp_kernels.microkernel import (
     tile_rows,
     tile_rows_narrow,
 )
-from jitmlp_kernels.optimizers import update_parameters
+from jitmlp_kernels.optimizers import RATE
+from jitmlp_kernels.random import dropout, row_key
 from jitmlp_kernels.transpose import transpose_tile
+from jitmlp_kernels.updates import gradient_squares, limit_norms, shrink, update_parameters
 
 
 @inlined
@@ -107,8 +109,12 @@ def multiply_rows(
 
 
 @inlined
-def forward(memory, layers, first, last):
-    """Activations of every layer for the rows ``first`` to ``last`` of the buffers."""
+def forward(memory, layers, first, last, run, step, before):
+    """Activations of every layer for the rows ``first`` to ``last`` of the buffers.
+
+    ``step`` and ``before``, the rows of the mini-batch in earlier blocks, choose what
+    dropout drops.
+    """
     lanes = VECTOR_BYTES // memory.itemsize
     for l in range(layers.size):
         layer = layers[l]
@@ -128,10 +134,16 @@ def forward(memory, layers, first, last):
                         memory, layer.preactivations + row, layer.outputs + row, layer.fan_out,
                         layer.activation, layer.parameter,
                     )  # fmt: skip
+        if layer.dropped != layer.outputs:
+            rate = 0.0 if run.predict else layer.dropout
+            for i in range(first, last):
+                row = i * layer.stride
+                key = row_key(run.seed, step, l + 1, before + i)
+                dropout(memory, layer.outputs + row, layer.dropped + row, layer.fan_out, key, rate)
 
 
 @inlined
-def backward_input(memory, plan, layers, first, last):
+def backward_input(memory, plan, layers, first, last, run, step, before):
     """Deltas of every hidden layer from those of the output layer."""
     lanes = VECTOR_BYTES // memory.itemsize
     for l in range(layers.size - 1, 0, -1):
@@ -141,6 +153,11 @@ def backward_input(memory, plan, layers, first, last):
             memory, first, last, layer.deltas, layer.stride, layer.transposed, panel, below.panels,
             lanes, plan.zeros, 0, below.deltas, below.stride, layer.fan_out,
         )  # fmt: skip
+        if below.dropped != below.outputs:
+            for i in range(first, last):
+                row = below.deltas + i * below.stride
+                key = row_key(run.seed, step, l, before + i)
+                dropout(memory, row, row, below.fan_out, key, below.dropout)
         if below.activation != IDENTITY:
             for i in range(first, last):
                 row = i * below.stride
@@ -151,16 +168,43 @@ def backward_input(memory, plan, layers, first, last):
 
 
 @inlined
-def update_strips(
-    memory, plan, layer, first, last, rows, start, finish, scratch, run, table, step, scale, n_batch, penalty
-):
-    """Gradient and optimizer step for the weight rows ``first`` to ``last`` of a layer.
+def update_tile(
+    memory, plan, layer, i, j, width, gradients, gradient_panel, run, table, step, scale, factor, n_batch,
+    penalty,
+):  # fmt: skip
+    """Optimizer step, penalties and transposed copy for one tile of weights."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    panel = layer.fan_in_padded * lanes
+    weights = layer.weights + j * panel + i * lanes
+    squares = update_parameters(
+        memory, gradients, gradient_panel, weights, TILE_ROWS, width, panel, plan.state_stride,
+        run.optimizer, table, step, run.alpha, scale * factor, run.clip_value,
+    )  # fmt: skip
+    strip = layer.first_strip + i // TILE_ROWS
+    penalty[strip] += 0.5 * run.alpha * squares * scale * n_batch
+    if run.l1 > 0.0:
+        sizes = shrink(memory, weights, TILE_ROWS, width, panel, table[step, RATE] * run.l1 * scale)
+        penalty[strip] += run.l1 * sizes * scale * n_batch
+    if layer.transposed >= 0:
+        across = layer.panels * lanes * lanes
+        target = layer.transposed + i // lanes * across + j * lanes * lanes + i % lanes
+        transpose_tile(memory, weights, width, panel, target, across)
+
+
+@inlined
+def gradient_strips(
+    memory, plan, layer, first, last, rows, start, finish, deferred, scratch, run, table, step, scale,
+    n_batch, penalty,
+):  # fmt: skip
+    """Gradient of the weight rows ``first`` to ``last`` of a layer, and what follows it.
 
     ``start`` and ``finish`` tell whether these are the first and the last rows of the
-    mini-batch: between blocks the gradient waits in the accumulators.
+    mini-batch: between blocks the gradient waits in the accumulators. With ``deferred``
+    it stays there, and its sum of squares is noted, for the norm of all gradients.
     """
     lanes = VECTOR_BYTES // memory.itemsize
     panel = layer.fan_in_padded * lanes
+    stored = deferred or not finish
     for j in range(0, layer.panels, 2):
         width = min(2, layer.panels - j)
         deltas = layer.deltas + j * lanes
@@ -170,7 +214,7 @@ def update_strips(
             if not start:
                 init, init_row, init_panel = weights + plan.accumulators, lanes, panel
             c, c_panel = scratch, TILE_ROWS * lanes
-            if not finish:
+            if stored:
                 c, c_panel = weights + plan.accumulators, panel
             if width == 2:
                 tile_columns(
@@ -182,29 +226,46 @@ def update_strips(
                     memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
                     init, init_row, init_panel, c, lanes, c_panel, rows,
                 )  # fmt: skip
-            if finish:
-                squares = update_parameters(
-                    memory, scratch, weights, TILE_ROWS, width, panel, plan.state_stride,
-                    run.optimizer, table, step, run.alpha, scale,
+            if deferred and finish:
+                penalty[plan.n_strips + layer.first_strip + i // TILE_ROWS] += gradient_squares(
+                    memory, c, weights, TILE_ROWS, width, panel, run.alpha, scale
+                )
+            if not stored:
+                update_tile(
+                    memory, plan, layer, i, j, width, c, c_panel, run, table, step, scale, 1.0, n_batch,
+                    penalty,
                 )  # fmt: skip
-                penalty[layer.first_strip + i // TILE_ROWS] += squares * scale * n_batch
-                if layer.transposed >= 0:
-                    across = layer.panels * lanes * lanes
-                    target = layer.transposed + i // lanes * across + j * lanes * lanes + i % lanes
-                    transpose_tile(memory, weights, width, panel, target, across)
 
 
 @inlined
-def update_bias(memory, plan, layer, rows, start, finish, scratch, run, table, step, scale):
-    """Gradient and optimizer step for the biases of a layer."""
+def update_strips(memory, plan, layer, first, last, run, table, step, scale, factor, n_batch, penalty):
+    """Optimizer step for weight rows whose gradient waits in the accumulators."""
     lanes = VECTOR_BYTES // memory.itemsize
+    panel = layer.fan_in_padded * lanes
+    for j in range(0, layer.panels, 2):
+        width = min(2, layer.panels - j)
+        for i in range(first, last, TILE_ROWS):
+            gradients = layer.weights + j * panel + i * lanes + plan.accumulators
+            update_tile(
+                memory, plan, layer, i, j, width, gradients, panel, run, table, step, scale, factor, n_batch,
+                penalty,
+            )  # fmt: skip
+
+
+@inlined
+def gradient_bias(
+    memory, plan, layer, l, rows, start, finish, deferred, scratch, run, table, step, scale, penalty
+):
+    """Gradient of the biases of a layer, and what follows it."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    stored = deferred or not finish
     for j in range(0, layer.panels, 2):
         width = min(2, layer.panels - j)
         bias = layer.bias + j * lanes
         init, init_panel = plan.zeros, 0
         if not start:
             init, init_panel = bias + plan.accumulators, lanes
-        c = scratch if finish else bias + plan.accumulators
+        c = bias + plan.accumulators if stored else scratch
         deltas = layer.deltas + j * lanes
         if width == 2:
             sum_columns(
@@ -214,8 +275,37 @@ def update_bias(memory, plan, layer, rows, start, finish, scratch, run, table, s
             sum_columns_narrow(
                 memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
             )
-        if finish:
+        if deferred and finish:
+            penalty[2 * plan.n_strips + l] += gradient_squares(memory, c, bias, 1, width, lanes, 0.0, scale)
+        if not stored:
             update_parameters(
-                memory, scratch, bias, 1, width, lanes, plan.state_stride,
-                run.optimizer, table, step, 0.0, scale,
+                memory, c, lanes, bias, 1, width, lanes, plan.state_stride,
+                run.optimizer, table, step, 0.0, scale, run.clip_value,
+            )  # fmt: skip
+
+
+@inlined
+def update_bias(memory, plan, layer, run, table, step, scale):
+    """Optimizer step for biases whose gradient waits in the accumulators."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    update_parameters(
+        memory, layer.bias + plan.accumulators, lanes, layer.bias, 1, layer.panels, lanes, plan.state_stride,
+        run.optimizer, table, step, 0.0, scale, run.clip_value,
+    )  # fmt: skip
+
+
+@inlined
+def limit_unit_norms(memory, layers, run, thread, n_threads):
+    """Scale down units whose incoming weights exceed ``run.max_norm`` (Srivastava et al. 2014)."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    for l in range(layers.size):
+        layer = layers[l]
+        panel = layer.fan_in_padded * lanes
+        for j in range(thread * layer.panels // n_threads, (thread + 1) * layer.panels // n_threads):
+            transposed = -1
+            if layer.transposed >= 0:
+                transposed = layer.transposed + j * lanes * lanes
+            limit_norms(
+                memory, layer.weights + j * panel, layer.fan_in_padded, run.max_norm, transposed,
+                layer.panels * lanes * lanes, (layer.fan_in_padded + lanes - 1) // lanes,
             )  # fmt: skip

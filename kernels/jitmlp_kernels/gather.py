@@ -195,3 +195,29 @@ def scatter_row(typing, memory, target, units, data, code, indices, indptr, inde
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _normalize_twin(memory, target, units, shift, scale):
+    row = memory[target : target + units]
+    row[:] = (row - memory[shift : shift + units]) * memory[scale : scale + units]
+
+
+@vector_kernel(_normalize_twin)
+def normalize_row(typing, memory, target, units, shift, scale):
+    """``(x - shift) * scale`` feature by feature, in place."""
+    if not integers(target, units, shift, scale):
+        return None
+    signature = types.void(memory, *[types.intp] * 4)
+
+    def generate(context, builder, signature, arguments):
+        array, target, units, shift, scale = arguments
+        memory = Memory(context, builder, signature.args[0], array)
+        row, shifts, scales = (memory.at(offset) for offset in (target, shift, scale))
+        with loop(builder, memory.vectors(units)) as i:
+            first = builder.mul(i, int64(memory.lanes))
+            pointer = memory.at(first, row)
+            centred = memory.load(pointer) - memory.load(memory.at(first, shifts))
+            memory.store(centred * memory.load(memory.at(first, scales)), pointer)
+        return context.get_dummy_value()
+
+    return signature, generate

@@ -55,6 +55,10 @@ class Lanes:
         constant = ir.Constant(self.value.type, [ir.Constant(self.element, float(other))] * count)
         return Lanes(self.builder, constant)
 
+    def lane(self, number):
+        """The value in one lane, as an LLVM scalar."""
+        return self.builder.extract_element(self.value, ir.Constant(INT32, number))
+
     def _binary(self, name, left, right):
         left, right = self.lift(left), self.lift(right)
         return Lanes(self.builder, getattr(self.builder, name)(left.value, right.value, flags=FASTMATH))

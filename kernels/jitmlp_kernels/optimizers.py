@@ -1,4 +1,4 @@
-"""The table of optimizers, and the kernel that applies one to a tile of parameters.
+"""The table of optimizers.
 
 To add an optimizer, write its update and the coefficients of its steps and add one
 row to ``OPTIMIZERS``. The update is elementwise: it maps a parameter ``w``, its
@@ -12,22 +12,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
 
-from jitmlp_kernels.emit import (
-    Accumulator,
-    Memory,
-    int64,
-    integers,
-    loop,
-    reduce_lanes,
-    switch,
-    vector_kernel,
-)
-from jitmlp_kernels.host import VECTOR_BYTES
-from jitmlp_kernels.lanes import fma, sqrt, where
+from jitmlp_kernels.lanes import sqrt, where
 
 MAX_COEFFICIENTS = 10
+RATE = MAX_COEFFICIENTS - 1  # the column of the plain learning rate
 
 
 class Optimizer(NamedTuple):
@@ -287,95 +276,7 @@ def coefficient_table(name: str, rates, steps, hyperparameters) -> np.ndarray:
     row = OPTIMIZERS[CODES[name]]
     values = row.coefficients(rates, steps, {**row.hyperparameters, **hyperparameters})
     table = np.zeros((len(rates), MAX_COEFFICIENTS))
+    table[:, RATE] = rates
     for column, value in enumerate(values):
         table[:, column] = value
     return table
-
-
-def _update_twin(
-    memory, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale
-):
-    n = vectors * (VECTOR_BYTES // memory.itemsize)
-    row, kind, total = OPTIMIZERS[code], memory.dtype.type, 0.0
-    for panel in range(panels):
-        start = parameters + panel * panel_stride
-        w = memory[start : start + n]
-        slots = [memory[start + (i + 1) * stride :][:n] for i in range(len(row.slots))]
-        total += float(w @ w)
-        g = (memory[gradients + panel * n :][:n] + kind(alpha) * w) * kind(scale)
-        old = tuple(slot.copy() for slot in slots)
-        w[:], state = row.update(w.copy(), g, old, table[step].astype(kind))
-        for slot, new in zip(slots, state):
-            slot[:] = new
-    return total
-
-
-@vector_kernel(_update_twin)
-def update_parameters(
-    typing,
-    memory,
-    gradients,
-    parameters,
-    vectors,
-    panels,
-    panel_stride,
-    stride,
-    code,
-    table,
-    step,
-    alpha,
-    scale,
-):
-    """Apply one optimizer step to panels of consecutive vectors of parameters.
-
-    The gradients of all panels lie one behind the other; the parameters of neighbouring
-    panels ``panel_stride`` apart. The gradient is ``(gradients + alpha * w) * scale``.
-    Slot ``s`` of the state lies ``(s + 1) * stride`` elements past the parameter.
-    Returns the sum of squares of the parameters before the step, for the L2 penalty.
-    """
-    if not integers(gradients, parameters, vectors, panels, panel_stride, stride, code, step):
-        return None
-    signature = types.float64(memory, *[types.intp] * 7, table, types.intp, types.float64, types.float64)
-
-    def generate(context, builder, signature, arguments):
-        array, gradients, parameters, vectors, panels, panel_stride, stride, code, table, step, alpha, scale = (
-            arguments
-        )
-        memory = Memory(context, builder, signature.args[0], array)
-        coefficients = Memory(context, builder, signature.args[8], table)
-        row_start = coefficients.at(builder.mul(step, int64(MAX_COEFFICIENTS)))
-        a, s = memory.splat(memory.narrow(alpha)), memory.splat(memory.narrow(scale))
-        squares = Accumulator(memory, memory.zero())
-
-        def case(row):
-            def emit():
-                c = []  # unused coefficients are dropped by LLVM
-                for i in range(MAX_COEFFICIENTS):
-                    number = builder.load(coefficients.at(int64(i), row_start), typ=coefficients.element)
-                    c.append(memory.splat(memory.narrow(number)))
-                with loop(builder, panels) as panel:
-                    parameter_start = memory.at(builder.add(parameters, builder.mul(panel, panel_stride)))
-                    behind = builder.mul(builder.mul(panel, vectors), int64(memory.lanes))
-                    gradient_start = memory.at(builder.add(gradients, behind))
-                    starts = [
-                        memory.at(builder.mul(stride, int64(i + 1)), parameter_start)
-                        for i in range(len(row.slots))
-                    ]
-                    with loop(builder, vectors) as i:
-                        first = builder.mul(i, int64(memory.lanes))
-                        pointer = memory.at(first, parameter_start)
-                        slots = [memory.at(first, start) for start in starts]
-                        w = memory.load(pointer)
-                        squares.set(fma(w, w, squares.get()))
-                        g = fma(a, w, memory.load(memory.at(first, gradient_start))) * s
-                        w, state = row.update(w, g, tuple(memory.load(slot) for slot in slots), c)
-                        memory.store(w, pointer)
-                        for slot, value in zip(slots, state):
-                            memory.store(value, slot)
-
-            return emit
-
-        switch(builder, code, {number: case(row) for number, row in enumerate(OPTIMIZERS)})
-        return memory.widen(reduce_lanes(memory, "fadd", squares.get()))
-
-    return signature, generate

@@ -24,6 +24,8 @@ LAYER = np.dtype(
         ("stride", np.int64),  # of preactivations, outputs and deltas
         ("activation", np.int64),
         ("parameter", np.float64),
+        ("dropout", np.float64),  # share of the outputs dropped in training
+        ("dropped", np.int64),  # what is left of them: the next layer's inputs
         ("slope_values", np.int64),  # what the activation's derivative reads
         ("first_strip", np.int64),  # index of this layer's first strip of weights
     ],
@@ -45,6 +47,12 @@ PLAN = np.dtype(
         ("loss", np.int64),
         ("loss_parameter", np.float64),
         ("canonical", np.int64),
+        ("smoothing", np.float64),  # share of a class target spread over all classes
+        ("input_dropout", np.float64),
+        ("normalize", np.int64),  # whether inputs become (x - shift) * scale
+        ("shift", np.int64),
+        ("scale", np.int64),
+        ("n_strips", np.int64),  # of the weights of all layers, each TILE_ROWS rows
     ],
     align=True,
 )
@@ -53,8 +61,16 @@ RUN = np.dtype(
     [
         ("predict", np.int64),
         ("batch_size", np.int64),
+        ("blocks", np.int64),  # of rows in a mini-batch
+        ("phases", np.int64),  # of a step
+        ("first_step", np.int64),  # how many steps came before
+        ("seed", np.int64),
         ("optimizer", np.int64),
         ("alpha", np.float64),
+        ("l1", np.float64),
+        ("clip_value", np.float64),  # infinity for none
+        ("clip_norm", np.float64),  # infinity for none
+        ("max_norm", np.float64),  # infinity for none
     ],
     align=True,
 )

@@ -12,18 +12,27 @@ from numba import prange
 from jitmlp_kernels.activations import IDENTITY, SOFTMAX, derive
 from jitmlp_kernels.cache import inlined, kernel
 from jitmlp_kernels.call import call_address
-from jitmlp_kernels.dense import backward_input, forward, update_bias, update_strips
-from jitmlp_kernels.gather import gather_row, scatter_row
+from jitmlp_kernels.dense import (
+    backward_input,
+    forward,
+    gradient_bias,
+    gradient_strips,
+    limit_unit_norms,
+    update_bias,
+    update_strips,
+)
+from jitmlp_kernels.gather import gather_row, normalize_row, scatter_row
 from jitmlp_kernels.losses import loss_row, softmax_derive
 from jitmlp_kernels.microkernel import HALF_ROWS
 from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE_TARGET
+from jitmlp_kernels.random import dropout, row_key
 from jitmlp_kernels.team import CLAIMED, DONE, LINE, PRESENT, claim, store_release, wait_or_steal
 
 GROUP_ROWS = 64  # rows that go through all layers together; their activations stay in L2
 
 
 @inlined
-def gather_inputs(memory, layers, source, x, x_indices, x_indptr, row, place):
+def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, place):
     """One row of the user's array into place ``place`` of the input buffer."""
     layer = layers[0]
     target = layer.inputs + place * layer.inputs_stride
@@ -32,6 +41,8 @@ def gather_inputs(memory, layers, source, x, x_indices, x_indptr, row, place):
     else:
         start = source.start + row * source.row_stride
         gather_row(memory, target, x, start, layer.fan_in, source.column_stride, source.code)
+    if plan.normalize:
+        normalize_row(memory, target, layer.fan_in, plan.shift, plan.scale)
 
 
 @inlined
@@ -39,12 +50,16 @@ def gather_targets(memory, plan, n_outputs, source, y, classes, row, place):
     """One row of targets, or the one-hot row of a class, into the target buffer."""
     target = plan.targets + place * plan.targets_stride
     if source.target_kind == CLASS_TARGET:
+        rest = plan.smoothing / n_outputs
         for j in range(n_outputs):
-            memory[target + j] = 0.0
-        memory[target + classes[row]] = 1.0
+            memory[target + j] = rest
+        memory[target + classes[row]] = 1.0 - plan.smoothing + rest
     elif source.target_kind == DENSE_TARGET:
         start = source.target_start + row * source.target_row_stride
         gather_row(memory, target, y, start, n_outputs, source.target_column_stride, source.target_code)
+        if plan.smoothing > 0.0:
+            for j in range(n_outputs):
+                memory[target + j] = memory[target + j] * (1.0 - plan.smoothing) + 0.5 * plan.smoothing
 
 
 @inlined
@@ -77,7 +92,7 @@ def share(n_rows, n_threads, thread):
 @inlined
 def rows_phase(
     memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights, order, before,
-    n_rows, thread, n_threads, row_loss, row_weight,
+    n_rows, thread, n_threads, run, step, row_loss, row_weight,
 ):  # fmt: skip
     """Gather, forward, loss and deltas for a thread's rows of the block.
 
@@ -90,33 +105,18 @@ def rows_phase(
         last = min(first + GROUP_ROWS, stop)
         for place in range(first, min(last, n_rows)):
             row = order[place]
-            gather_inputs(memory, layers, source, x, x_indices, x_indptr, row, place)
+            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, place)
+            if plan.input_dropout > 0.0:
+                target = layers[0].inputs + place * layers[0].inputs_stride
+                key = row_key(run.seed, step, 0, before + place)
+                dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
             gather_targets(memory, plan, output.fan_out, source, y, classes, row, place)
-        forward(memory, layers, first, last)
+        forward(memory, layers, first, last, run, step, before)
         for place in range(first, min(last, n_rows)):
             weight = weights[order[place]] if weights.size else 1.0
             row_weight[before + place] = weight
             row_loss[before + place] = output_deltas(memory, plan, output, place, weight)
-        backward_input(memory, plan, layers, first, last)
-
-
-@inlined
-def weights_phase(
-    memory, plan, layers, shares, n_rows, start, finish, thread, run, table, step, scale, n_batch,
-    penalty,
-):  # fmt: skip
-    """Gradient and update of a thread's strips of the weights."""
-    scratch = plan.scratch + thread * plan.scratch_stride
-    for l in range(plan.n_layers):
-        first, last = shares[thread, l, 0], shares[thread, l, 1]
-        if first < last:
-            layer = layers[l]
-            if first == 0:
-                update_bias(memory, plan, layer, n_rows, start, finish, scratch, run, table, step, scale)
-            update_strips(
-                memory, plan, layer, first, last, n_rows, start, finish, scratch,
-                run, table, step, scale, n_batch, penalty,
-            )  # fmt: skip
+        backward_input(memory, plan, layers, first, last, run, step, before)
 
 
 @inlined
@@ -131,42 +131,83 @@ def total_weight(row_weight, n_rows, weighted):
 
 
 @inlined
+def clip_factor(plan, n_layers, run, penalty):
+    """What all gradients are multiplied by so that their norm is at most ``run.clip_norm``."""
+    squares = 0.0
+    for i in range(plan.n_strips, 2 * plan.n_strips + n_layers):
+        squares += penalty[i]
+    norm = np.sqrt(squares)
+    return run.clip_norm / norm if norm > run.clip_norm else 1.0
+
+
+@inlined
 def run_unit(
     thread, n_threads, phase, memory, plan, layers, shares, source, x, x_indices, x_indptr, y, classes,
     weights, order, run, table, row_loss, row_weight, penalty, total,
 ):  # fmt: skip
-    """One thread's unit of one phase: which step, block and half of it, and its work."""
-    batch, size = run.batch_size, plan.block_rows
-    blocks = (batch + size - 1) // size
-    step = phase // (2 * blocks)
-    block = phase % (2 * blocks) // 2
-    n_batch = min(batch, order.size - step * batch)
-    before = min(block * size, n_batch)
-    n_rows = min(size, n_batch - before)
-    if phase % 2 == 0:
-        start = step * batch + before
+    """One thread's unit of one phase: which step, block and part of it, and its work.
+
+    A step's phases are rows and weights of every block; then, where asked for, the update
+    with a clipped gradient norm, and the limit on the units' norms.
+    """
+    step, part = phase // run.phases, phase % run.phases
+    block = min(part // 2, run.blocks - 1)
+    n_batch = min(run.batch_size, order.size - step * run.batch_size)
+    before = min(block * plan.block_rows, n_batch)
+    n_rows = min(plan.block_rows, n_batch - before)
+    if part < 2 * run.blocks and part % 2 == 0:
+        start = step * run.batch_size + before
         rows_phase(
             memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights,
-            order[start : start + n_rows], before, n_rows, thread, n_threads, row_loss, row_weight,
+            order[start : start + n_rows], before, n_rows, thread, n_threads, run,
+            run.first_step + step, row_loss, row_weight,
         )  # fmt: skip
+        if thread == 0 and block == 0 and run.clip_norm < np.inf:
+            for i in range(plan.n_strips, 2 * plan.n_strips + plan.n_layers):
+                penalty[i] = 0.0
         return
-    finish = block == blocks - 1
+    deferred = run.clip_norm < np.inf
+    if part >= 2 * run.blocks and not (deferred and part == 2 * run.blocks):
+        limit_unit_norms(memory, layers, run, thread, n_threads)
+        return
+    finish = block == run.blocks - 1
     scale = 1.0
     if finish:
-        scale = 1.0 / total_weight(row_weight, n_batch, weights.size > 0)
-        if thread == 0:
-            loss = 0.0
-            for i in range(n_batch):
-                loss += row_loss[i]
-            total[0] += loss * scale * n_batch
-    weights_phase(
-        memory, plan, layers, shares, n_rows, block == 0, finish, thread, run, table, step, scale,
-        n_batch, penalty,
-    )  # fmt: skip
+        weight = total_weight(row_weight, n_batch, weights.size > 0)
+        scale = 1.0 / weight if weight != 0.0 else 0.0
+    if finish and part < 2 * run.blocks and thread == 0:
+        loss = 0.0
+        for i in range(n_batch):
+            loss += row_loss[i]
+        total[0] += loss * scale * n_batch
+    factor = 1.0
+    if part >= 2 * run.blocks:
+        factor = clip_factor(plan, plan.n_layers, run, penalty)
+    scratch = plan.scratch + thread * plan.scratch_stride
+    for l in range(plan.n_layers):
+        first, last = shares[thread, l, 0], shares[thread, l, 1]
+        if first < last:
+            layer = layers[l]
+            if part < 2 * run.blocks:
+                if first == 0:
+                    gradient_bias(
+                        memory, plan, layer, l, n_rows, block == 0, finish, deferred, scratch, run, table,
+                        step, scale, penalty,
+                    )  # fmt: skip
+                gradient_strips(
+                    memory, plan, layer, first, last, n_rows, block == 0, finish, deferred, scratch, run,
+                    table, step, scale, n_batch, penalty,
+                )  # fmt: skip
+            else:
+                if first == 0:
+                    update_bias(memory, plan, layer, run, table, step, scale * factor)
+                update_strips(
+                    memory, plan, layer, first, last, run, table, step, scale, factor, n_batch, penalty
+                )
 
 
 @inlined
-def predict_share(thread, n_threads, memory, plan, layers, source, x, x_indices, x_indptr, order, out):
+def predict_share(thread, n_threads, memory, plan, layers, source, x, x_indices, x_indptr, order, run, out):
     """Outputs of one thread's share of the rows ``order``, in its own rows of the buffers."""
     output = layers[plan.n_layers - 1]
     start, stop = share(order.size, n_threads, thread)
@@ -174,8 +215,9 @@ def predict_share(thread, n_threads, memory, plan, layers, source, x, x_indices,
     for first in range(start, min(stop, order.size), GROUP_ROWS):
         n_rows = min(GROUP_ROWS, min(stop, order.size) - first)
         for i in range(n_rows):
-            gather_inputs(memory, layers, source, x, x_indices, x_indptr, order[first + i], base + i)
-        forward(memory, layers, base, base + (n_rows + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS)
+            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order[first + i], base + i)
+        last = base + (n_rows + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
+        forward(memory, layers, base, last, run, 0, 0)
         for i in range(n_rows):
             row = output.outputs + (base + i) * output.stride
             for j in range(output.fan_out):
@@ -194,7 +236,9 @@ def run_units(
     weights, each weighted as the loss is, to ``penalty``.
     """
     if run[0].predict:
-        predict_share(thread, n_threads, memory, plan[0], layers, source[0], x, x_indices, x_indptr, order, out)
+        predict_share(
+            thread, n_threads, memory, plan[0], layers, source[0], x, x_indices, x_indptr, order, run[0], out
+        )
         return
     for phase in range(first_phase, last_phase):
         run_unit(

@@ -17,10 +17,12 @@ from jitmlp.initializers import draw_layer
 from jitmlp.lbfgs import fit_lbfgs
 from jitmlp.memory import check_memory
 from jitmlp.network import Network, NetworkSpec
+from jitmlp.normalization import NORMALIZATIONS, learn_normalization
 from jitmlp.options import (
     SOLVERS,
     STOCHASTIC_SOLVERS,
     check_initializer,
+    dropout_rates,
     hidden_activations,
     is_logistic,
     output_activation,
@@ -82,6 +84,13 @@ class BaseMLP(BaseEstimator, ABC):
         "initializer": [str, tuple],
         "solver_params": [dict, None],
         "learning_rate_params": [dict, None],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_value": [Interval(Real, 0, None, closed="neither"), None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), tuple, list],
+        "normalize": [StrOptions(set(NORMALIZATIONS)), None],
+        "restore_best": ["boolean"],
         "callback": [callable, None],
     }
 
@@ -169,13 +178,21 @@ class BaseMLP(BaseEstimator, ABC):
         dtype = self._choose_dtype(X) if first_pass else self.coefs_[0].dtype
         self._random_state = check_random_state(self.random_state)
         out_activation = self._out_activation()
+        if first_pass:
+            self._learn_normalization(X)
         spec = NetworkSpec(
             layer_units,
             (*hidden, output_activation(out_activation)),
             self._loss(),
             dtype,
             self._loss_parameter(),
+            getattr(self, "label_smoothing", 0.0),
+            dropout_rates(self.dropout, len(sizes)),
+            self.input_shift_,
+            self.input_scale_,
         )
+        if self.solver == "lbfgs":
+            self._refuse_for_lbfgs(spec)
         check_memory(spec, mini_batch_size(self, X.shape[0]))
         if first_pass:
             self.out_activation_ = out_activation
@@ -193,6 +210,21 @@ class BaseMLP(BaseEstimator, ABC):
                 " contain large values and need to be preprocessed."
             )
         return self
+
+    def _learn_normalization(self, X):
+        """Set the inputs' shift and scale, None without ``normalize``."""
+        self.input_shift_ = self.input_scale_ = None
+        if self.normalize is not None:
+            self.input_shift_, self.input_scale_ = learn_normalization(self.normalize, X)
+
+    def _refuse_for_lbfgs(self, spec):
+        """L-BFGS needs a smooth function of the parameters that does not change."""
+        limits = self.l1, self.max_norm, self.clip_value, self.clip_norm
+        if any(limits) or spec.dropout:
+            raise ValueError(
+                "solver='lbfgs' does not support l1, max_norm, clip_value, clip_norm and dropout; "
+                "use a stochastic solver"
+            )
 
     def _fitted_units(self):
         """Units of every layer of the fitted network, inputs first."""
@@ -266,7 +298,7 @@ class BaseMLP(BaseEstimator, ABC):
                 return packed, network
         except IndexError:
             pass
-        network = Network(self._spec, 1, available_threads(self.n_threads))
+        network = Network(self._spec.for_prediction(), 1, available_threads(self.n_threads))
         network.pack(self.coefs_, self.intercepts_)
         return parameters, network
 

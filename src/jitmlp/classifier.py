@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
@@ -34,6 +36,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     out_activation : {{'softmax', 'logistic', 'identity', 'tanh'}}, default=None
         Activation of the output layer. By default ``softmax`` for several classes,
         ``logistic`` for two and for multilabel targets.
+    label_smoothing : float, default=0.0
+        Share of a target that is spread evenly over all classes.
     {additions}
 
     Attributes
@@ -65,6 +69,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: dict = {
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "out_activation": [StrOptions({"softmax", "logistic", "identity", "tanh"}), None],
     }
 
@@ -96,11 +101,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun=15000,
         loss="log_loss",
         out_activation=None,
+        label_smoothing=0.0,
         dtype=None,
         n_threads=None,
         initializer="auto",
         solver_params=None,
         learning_rate_params=None,
+        l1=0.0,
+        max_norm=None,
+        clip_value=None,
+        clip_norm=None,
+        dropout=0.0,
+        normalize=None,
+        restore_best=False,
         callback=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -128,11 +141,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.max_fun = max_fun
         self.loss = loss
         self.out_activation = out_activation
+        self.label_smoothing = label_smoothing
         self.dtype = dtype
         self.n_threads = n_threads
         self.initializer = initializer
         self.solver_params = solver_params
         self.learning_rate_params = learning_rate_params
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.clip_value = clip_value
+        self.clip_norm = clip_norm
+        self.dropout = dropout
+        self.normalize = normalize
+        self.restore_best = restore_best
         self.callback = callback
 
     def _validate_input(self, X, y, incremental, reset):

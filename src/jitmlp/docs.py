@@ -79,6 +79,23 @@ solver_params : dict, default=None
     ``{{'rho': 0.99, 'centered': True}}`` for ``rmsprop``.
 learning_rate_params : dict, default=None
     Parameters of the schedule, such as ``{{'factor': 0.5, 'every': 5}}`` for ``step``.
+l1 : float, default=0.0
+    L1 penalty: ``l1`` times the sum of the weights' sizes, divided by the samples of the
+    mini-batch, is added to the loss. Proximal: some weights become exactly 0.
+max_norm : float, default=None
+    Largest norm of a unit's incoming weights; longer ones are scaled down after a step.
+clip_value, clip_norm : float, default=None
+    Largest size of a gradient's element; largest norm of all gradients together.
+dropout : float or tuple, default=0.0
+    Share of the units of every hidden layer that is dropped in a training step, or a tuple
+    with the shares of the inputs and of each hidden layer. The rest is scaled up, so
+    prediction uses all units as they are.
+normalize : {{'minmax', 'standard', 'robust'}}, default=None
+    Normalization of the inputs, learned in ``fit`` and applied to each row as it is read:
+    to [0, 1]; to mean 0 and deviation 1; to median 0 and interquartile range 1. Sparse
+    data stays sparse.
+restore_best : bool, default=False
+    Without early stopping, end with the parameters of the epoch of lowest loss.
 callback : callable, default=None
     Called with the estimator after every epoch; training ends where it returns True."""
 
@@ -97,6 +114,8 @@ validation_scores_ : list of float or None
     Score of the held-out rows after every epoch, with early stopping.
 best_validation_score_ : float or None
     The best of them.
+input_shift_, input_scale_ : ndarray of shape (n_features,) or None
+    With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
 t_ : int
     Samples seen in training.
 n_iter_ : int

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
-from jitmlp.network import Network
+from jitmlp.network import Constraints, Network
 from jitmlp.threads import available_threads
 from jitmlp_kernels.optimizers import coefficient_table
 
@@ -33,7 +33,7 @@ class FullBatchLoss:
     """Loss and gradient of the whole data as a function of the flat parameters."""
 
     def __init__(self, spec, source, alpha, n_threads):
-        self.spec, self.source, self.alpha = spec, source, alpha
+        self.spec, self.source, self.constraints = spec, source, Constraints(alpha)
         self.order = np.arange(source.n_samples)
         self.table = coefficient_table("gradient", np.ones(1), np.ones(1), {})
         self.network = Network(spec, source.n_samples, n_threads, "gradient")
@@ -41,7 +41,7 @@ class FullBatchLoss:
     def __call__(self, flat):
         self.network.pack(*_split(flat, self.spec))
         n = self.source.n_samples
-        loss = self.network.train(self.source, self.order, n, self.table, self.alpha) / n
+        loss = self.network.train(self.source, self.order, n, self.table, self.constraints) / n
         return loss, _flatten(*self.network.unpack(slot=1))
 
 

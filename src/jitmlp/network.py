@@ -7,7 +7,7 @@ padded to whole vectors and tiles; the padding is zero and stays zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,12 @@ class NetworkSpec:
         A name of the table of losses.
     dtype : numpy dtype
         float32 or float64.
+    loss_parameter, smoothing : float
+        Of the loss; the share of a class target that is spread over all classes.
+    dropout : tuple of float
+        Shares dropped of the inputs and of every hidden layer; empty for none.
+    shift, scale : ndarray of shape (n_features,), optional
+        Inputs become ``(x - shift) * scale``.
     """
 
     layer_units: tuple[int, ...]
@@ -56,6 +62,35 @@ class NetworkSpec:
     loss: str
     dtype: np.dtype
     loss_parameter: float = 0.0
+    smoothing: float = 0.0
+    dropout: tuple[float, ...] = ()
+    shift: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def for_prediction(self) -> NetworkSpec:
+        """The same without what only training does."""
+        return replace(self, dropout=(), smoothing=0.0)
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What holds parameters and gradients down.
+
+    Attributes
+    ----------
+    alpha, l1 : float
+        L2 and L1 penalty, divided by the total weight of the mini-batch.
+    clip_value, clip_norm : float
+        Largest size of a gradient's element, and norm of all gradients.
+    max_norm : float
+        Largest norm of a unit's incoming weights.
+    """
+
+    alpha: float = 0.0
+    l1: float = 0.0
+    clip_value: float = np.inf
+    clip_norm: float = np.inf
+    max_norm: float = np.inf
 
 
 def _up(number: int, multiple: int) -> int:
@@ -94,11 +129,14 @@ class Network:
     n_threads : int
     optimizer : str, optional
         A row of the table of optimizers; its state is laid out behind the parameters.
+    accumulate : bool
+        Keep room for gradients that wait for the end of the mini-batch, which a clipped
+        norm needs.
     keep_preactivations : bool
         Keep the preactivations of every layer, not only where a derivative needs them.
     """
 
-    def __init__(self, spec, rows=1, n_threads=1, optimizer=None, keep_preactivations=False):
+    def __init__(self, spec, rows=1, n_threads=1, optimizer=None, accumulate=False, keep_preactivations=False):
         self.spec = spec
         self.n_threads = n_threads
         self.lanes = VECTOR_BYTES // spec.dtype.itemsize
@@ -111,13 +149,16 @@ class Network:
         self._lay_out_parameters(arena)
         blocks = -(-rows // MAX_BLOCK_ROWS)
         self.block_rows = _up(-(-rows // blocks), TILE_ROWS)
-        self._lay_out_state(arena, accumulate=blocks > 1)
+        self._lay_out_state(arena, accumulate or blocks > 1)
         self._lay_out_buffers(arena, keep_preactivations)
         self.memory = _aligned_zeros(arena.size, spec.dtype)
         self.memory[self.plan["ones"][0]] = 1
         self.row_loss = np.zeros(rows)
         self.row_weight = np.zeros(rows)
-        self.penalty = np.zeros(int(self.layers["fan_in_padded"].sum()) // TILE_ROWS)
+        self.penalty = np.zeros(2 * int(self.plan["n_strips"][0]) + self.n_layers)
+        if spec.shift is not None:
+            for name, values in (("shift", spec.shift), ("scale", spec.scale)):
+                self.memory[self.plan[name][0] :][: len(values)] = values
         self._shares = {}
 
     def _lay_out_parameters(self, arena):
@@ -134,6 +175,7 @@ class Network:
             layer["bias"] = arena.take(layer["panels"] * lanes)
             layer["first_strip"] = strips
             strips += layer["fan_in_padded"] // TILE_ROWS
+        self.plan["n_strips"] = strips
 
     def _lay_out_state(self, arena, accumulate):
         # An odd number of cache lines, so that a parameter and its state never fall
@@ -162,7 +204,12 @@ class Network:
 
         stride = stride_of(self.spec.layer_units[0])
         inputs = arena.take(rows * stride)
-        for layer in self.layers:
+        rates = self.spec.dropout or (0.0,) * self.n_layers
+        record["input_dropout"], record["smoothing"] = rates[0], self.spec.smoothing
+        if self.spec.shift is not None:
+            record["normalize"] = 1
+            record["shift"], record["scale"] = arena.take(stride), arena.take(stride)
+        for layer, rate in zip(self.layers, (*rates[1:], 0.0)):
             layer["inputs"], layer["inputs_stride"] = inputs, stride
             stride = stride_of(layer["panels"] * lanes)
             inputs = layer["outputs"] = arena.take(rows * stride)
@@ -172,6 +219,8 @@ class Network:
             needed = code < len(activations.ACTIVATIONS) and activations.ACTIVATIONS[code].from_preactivation
             apart = needed or keep_preactivations
             layer["preactivations"] = arena.take(rows * stride) if apart else inputs
+            layer["dropout"] = rate
+            inputs = layer["dropped"] = arena.take(rows * stride) if rate else inputs
             layer["slope_values"] = layer["preactivations"] if needed else layer["outputs"]
         record["n_layers"], record["block_rows"] = self.n_layers, self.block_rows
         record["targets"], record["targets_stride"] = arena.take(rows * stride), stride
@@ -246,25 +295,41 @@ class Network:
 
     # Running
 
-    def train(self, source: Source, order, batch_size, table, alpha, n_threads=None):
+    def train(self, source, order, batch_size, table, constraints, first_step=0, seed=0, n_threads=None):
         """Run one mini-batch step for each row of ``table`` over the rows ``order``.
+
+        Parameters
+        ----------
+        source : Source
+        order : ndarray of int64
+        batch_size : int
+        table : ndarray
+            From :func:`jitmlp_kernels.optimizers.coefficient_table`.
+        constraints : Constraints
+        first_step, seed : int
+            The number of steps before, and the seed, of what dropout drops.
+        n_threads : int, optional
 
         Returns
         -------
         float
-            The loss, penalty included, summed over the rows.
+            The loss, penalties included, summed over the rows.
         """
         run = plan.records(1, plan.RUN)
-        run["batch_size"], run["alpha"] = batch_size, alpha
-        run["optimizer"] = optimizers.CODES[self.optimizer]
-        blocks = -(-batch_size // self.block_rows)
+        run["batch_size"], run["optimizer"] = batch_size, optimizers.CODES[self.optimizer]
+        for name, value in vars(constraints).items():
+            run[name] = value
+        blocks = run["blocks"] = -(-batch_size // self.block_rows)
+        run["phases"] = 2 * blocks + (constraints.clip_norm < np.inf) + (constraints.max_norm < np.inf)
+        run["first_step"], run["seed"] = first_step, seed
         total = np.zeros(1)
         self.penalty[:] = 0
         wanted = self.n_threads if n_threads is None else n_threads
         no_output = NO_OUTPUT[self.spec.dtype]
-        self._run(2 * blocks * len(table), wanted, source, order, run, table, total, no_output)
+        n_phases = int(run["phases"][0]) * len(table)
+        self._run(n_phases, wanted, source, order, run, table, total, no_output)
         share = 1 / self.spec.layer_units[-1] if losses.LOSSES[self.plan["loss"][0]].mean_outputs else 1.0
-        return float(total[0] * share + 0.5 * alpha * self.penalty.sum())
+        return float(total[0] * share + self.penalty[: self.plan["n_strips"][0]].sum())
 
     def predict(self, source: Source, order=None):
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""

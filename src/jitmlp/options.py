@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
+import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 
 from jitmlp.initializers import BY_NAME as INITIALIZERS_BY_NAME
-from jitmlp.network import LayerSpec
+from jitmlp.network import Constraints, LayerSpec
 from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from jitmlp_kernels.optimizers import OPTIMIZERS
 
@@ -119,3 +121,30 @@ def optimizer_of(estimator) -> tuple[str, dict]:
     if unknown:
         raise refuse("solver_params", f"a dict with keys among {sorted(row.hyperparameters)}", extra)
     return solver, {k: v for k, v in {**given, **extra}.items() if k in row.hyperparameters}
+
+
+def constraints_of(estimator) -> Constraints:
+    """The :class:`Constraints` that an estimator's parameters ask for."""
+    unlimited = {name: getattr(estimator, name) for name in ("clip_value", "clip_norm", "max_norm")}
+    limits = {name: np.inf if value is None else float(value) for name, value in unlimited.items()}
+    return Constraints(alpha=estimator.alpha, l1=estimator.l1, **limits)
+
+
+def dropout_rates(dropout, n_hidden: int) -> tuple[float, ...]:
+    """Shares dropped of the inputs and of every hidden layer from the ``dropout`` parameter.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a rate outside [0, 1), or a tuple of the wrong length.
+    """
+    if isinstance(dropout, (tuple, list)):
+        rates = tuple(dropout)
+        allowed = f"a number, or a tuple with one for the inputs and each hidden layer ({n_hidden + 1})"
+    else:
+        rates = (0.0, *(dropout,) * n_hidden)
+        allowed = "a number in the range [0, 1)"
+    valid = all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates)
+    if not valid or len(rates) != n_hidden + 1:
+        raise refuse("dropout", allowed, dropout)
+    return tuple(float(rate) for rate in rates) if any(rates) else ()

@@ -102,6 +102,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         initializer="auto",
         solver_params=None,
         learning_rate_params=None,
+        l1=0.0,
+        max_norm=None,
+        clip_value=None,
+        clip_norm=None,
+        dropout=0.0,
+        normalize=None,
+        restore_best=False,
         callback=None,
     ):
         self.loss = loss
@@ -135,6 +142,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.initializer = initializer
         self.solver_params = solver_params
         self.learning_rate_params = learning_rate_params
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.clip_value = clip_value
+        self.clip_norm = clip_norm
+        self.dropout = dropout
+        self.normalize = normalize
+        self.restore_best = restore_best
         self.callback = callback
 
     def _validate_input(self, X, y, incremental, reset):

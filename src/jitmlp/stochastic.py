@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from jitmlp.network import Network
-from jitmlp.options import optimizer_of
+from jitmlp.options import constraints_of, optimizer_of
 from jitmlp.schedules import LearningRate
 from jitmlp.threads import available_threads
 from jitmlp.trainer import Trainer
@@ -33,9 +33,18 @@ def _make_trainer(model, batch_size, incremental):
     rate = LearningRate(
         schedule, model.learning_rate_init, dict(model.learning_rate_params or {}), model.power_t
     )
-    network = Network(model._spec, batch_size, available_threads(model.n_threads), optimizer)
+    constraints = constraints_of(model)
+    network = Network(
+        model._spec,
+        batch_size,
+        available_threads(model.n_threads),
+        optimizer,
+        accumulate=constraints.clip_norm < np.inf,
+    )
     network.pack(model.coefs_, model.intercepts_)
-    trainer = Trainer(network, rate, hyperparameters, model.alpha)
+    # drawn only where it is needed: scikit-learn draws nothing here
+    seed = int(model._random_state.randint(2**31)) if any(model._spec.dropout) else 0
+    trainer = Trainer(network, rate, hyperparameters, constraints, seed)
     if incremental and getattr(model, "_optimizer_state", None) is not None:
         trainer.restore(model._optimizer_state)
     return trainer
@@ -83,7 +92,7 @@ def fit_stochastic(model, source, y, sample_weight, incremental) -> None:
             if model.early_stopping:
                 _note_score(model, trainer, source, held_out, y, sample_weight)
             else:
-                _note_loss(model)
+                _note_loss(model, trainer)
             trainer.learning_rate.end_epoch(model.t_, model.loss_)
             if _stops(model, trainer) or incremental:
                 break
@@ -95,19 +104,21 @@ def fit_stochastic(model, source, y, sample_weight, incremental) -> None:
                 )
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.")
-    if model.early_stopping:
+    if model.early_stopping or model.restore_best:
         model.coefs_, model.intercepts_ = model._best_coefs, model._best_intercepts
     else:
         model.coefs_, model.intercepts_ = trainer.network.unpack()
     model._optimizer_state = trainer.state() if incremental else None
 
 
-def _note_loss(model):
+def _note_loss(model, trainer):
     """Count the epochs without a gain in the training loss."""
     worse = model.loss_ > model.best_loss_ - model.tol
     model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
     if model.loss_ < model.best_loss_:
         model.best_loss_ = model.loss_
+        if model.restore_best:
+            model._best_coefs, model._best_intercepts = trainer.network.unpack()
 
 
 def _note_score(model, trainer, source, held_out, y, sample_weight):

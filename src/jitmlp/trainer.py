@@ -73,15 +73,17 @@ class Trainer:
     learning_rate : LearningRate
     hyperparameters : dict
         Of the optimizer's row, where they differ from its defaults.
-    alpha : float
-        L2 penalty.
+    constraints : Constraints
+    seed : int
+        Of what dropout drops.
     """
 
-    def __init__(self, network: Network, learning_rate, hyperparameters: dict, alpha: float):
+    def __init__(self, network: Network, learning_rate, hyperparameters: dict, constraints, seed: int = 0):
         self.network = network
         self.learning_rate = learning_rate
         self.hyperparameters = hyperparameters
-        self.alpha = alpha
+        self.constraints = constraints
+        self.seed = seed
         self.steps = 0
         self.threads = ThreadChoice(network.n_threads)
 
@@ -99,7 +101,9 @@ class Trainer:
             )
             rows = order[done * batch_size : (done + n_chunk) * batch_size]
             start = time.perf_counter()
-            total += self.network.train(source, rows, batch_size, table, self.alpha, n_threads)
+            total += self.network.train(
+                source, rows, batch_size, table, self.constraints, self.steps, self.seed, n_threads
+            )
             self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk)
             self.steps += n_chunk
             done += n_chunk

@@ -1,0 +1,73 @@
+"""Normalization of the inputs, learned here and applied in the kernels' gather.
+
+No normalized copy of the data is made: every row becomes ``(x - shift) * scale`` on its
+way into the batch buffer, sparse rows too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
+
+CHUNK_BYTES = 2**24
+NORMALIZATIONS = ("minmax", "standard", "robust")
+
+
+def _scale(spread):
+    """Inverse of a spread; 1 for features that do not vary, as scikit-learn's scalers do."""
+    spread = np.asarray(spread, np.float64)
+    return 1 / np.where(spread > 10 * np.finfo(spread.dtype).eps, spread, 1.0)
+
+
+def _chunks(length, other):
+    size = max(1, CHUNK_BYTES // (8 * max(1, other)))
+    return [slice(start, start + size) for start in range(0, length, size)]
+
+
+def _dense(kind, X):
+    n_samples, n_features = X.shape
+    if kind == "robust":  # quantiles need whole columns: a few at a time
+        parts = [RobustScaler().fit(X[:, part]) for part in _chunks(n_features, n_samples)]
+        return np.hstack([p.center_ for p in parts]), 1 / np.hstack([p.scale_ for p in parts])
+    scaler = MinMaxScaler() if kind == "minmax" else StandardScaler()
+    for part in _chunks(n_samples, n_features):
+        scaler.partial_fit(X[part].astype(np.float64))
+    if kind == "minmax":
+        return scaler.data_min_, scaler.scale_
+    return scaler.mean_, 1 / scaler.scale_
+
+
+def _sparse(kind, X):
+    X = X.astype(np.float64) if X.dtype.kind != "f" else X
+    if kind == "minmax":
+        low, high = min_max_axis(X, axis=0)
+        return low, _scale(high - low)
+    if kind == "standard":
+        mean, variance = mean_variance_axis(X, axis=0)
+        return mean, _scale(np.sqrt(variance))
+    columns = X.tocsc()
+    shift, spread = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    for j in range(X.shape[1]):
+        column = columns[:, [j]].toarray().ravel()
+        low, shift[j], high = np.percentile(column, [25, 50, 75])
+        spread[j] = high - low
+    return shift, _scale(spread)
+
+
+def learn_normalization(kind: str, X):
+    """Shift and scale of every feature.
+
+    Parameters
+    ----------
+    kind : {'minmax', 'standard', 'robust'}
+        To [0, 1]; to mean 0 and deviation 1; to median 0 and interquartile range 1.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+
+    Returns
+    -------
+    shift, scale : ndarray of shape (n_features,), float64
+    """
+    shift, scale = _sparse(kind, X) if sparse.issparse(X) else _dense(kind, X)
+    return np.asarray(shift, np.float64), np.asarray(scale, np.float64)
