@@ -21,7 +21,9 @@ def pairs(spec):
     return [(names[a.code], a.parameter) for a in spec.activations]
 
 
-def make_network(units, hidden="relu", output="softmax", loss="log_loss", dtype="float64", seed=0, **options):
+def make_network(
+    units, hidden="relu", output="softmax", loss="log_loss", dtype="float64", seed=0, dropout=(), **options
+):
     """A network with random parameters, and copies of them."""
     spec = NetworkSpec(
         tuple(units),
@@ -29,6 +31,7 @@ def make_network(units, hidden="relu", output="softmax", loss="log_loss", dtype=
         loss,
         np.dtype(dtype),
         LOSSES[LOSS_CODES[loss]].default,
+        dropout=dropout,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

@@ -192,19 +192,19 @@ def update_tile(
 
 
 @inlined
-def gradient_strips(
-    memory, plan, layer, first, last, rows, start, finish, deferred, scratch, run, table, step, scale,
-    n_batch, penalty,
+def train_strips(
+    memory, plan, layer, first, last, rows, start, finish, deferred, computed, scratch, run, table, step,
+    scale, factor, n_batch, penalty,
 ):  # fmt: skip
-    """Gradient of the weight rows ``first`` to ``last`` of a layer, and what follows it.
+    """Gradient and update of the weight rows ``first`` to ``last`` of a layer.
 
     ``start`` and ``finish`` tell whether these are the first and the last rows of the
     mini-batch: between blocks the gradient waits in the accumulators. With ``deferred``
-    it stays there, and its sum of squares is noted, for the norm of all gradients.
+    it stays there and its sum of squares is noted, until a later phase, in which it is
+    ``computed`` already, updates with the norm of all gradients known.
     """
     lanes = VECTOR_BYTES // memory.itemsize
     panel = layer.fan_in_padded * lanes
-    stored = deferred or not finish
     for j in range(0, layer.panels, 2):
         width = min(2, layer.panels - j)
         deltas = layer.deltas + j * lanes
@@ -214,84 +214,61 @@ def gradient_strips(
             if not start:
                 init, init_row, init_panel = weights + plan.accumulators, lanes, panel
             c, c_panel = scratch, TILE_ROWS * lanes
-            if stored:
+            if deferred or not finish:
                 c, c_panel = weights + plan.accumulators, panel
-            if width == 2:
-                tile_columns(
-                    memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
-                    init, init_row, init_panel, c, lanes, c_panel, rows,
-                )  # fmt: skip
-            else:
-                tile_columns_narrow(
-                    memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
-                    init, init_row, init_panel, c, lanes, c_panel, rows,
-                )  # fmt: skip
-            if deferred and finish:
-                penalty[plan.n_strips + layer.first_strip + i // TILE_ROWS] += gradient_squares(
-                    memory, c, weights, TILE_ROWS, width, panel, run.alpha, scale
-                )
-            if not stored:
+            if not computed:
+                if width == 2:
+                    tile_columns(
+                        memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
+                        init, init_row, init_panel, c, lanes, c_panel, rows,
+                    )  # fmt: skip
+                else:
+                    tile_columns_narrow(
+                        memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
+                        init, init_row, init_panel, c, lanes, c_panel, rows,
+                    )  # fmt: skip
+                if deferred and finish:
+                    penalty[plan.n_strips + layer.first_strip + i // TILE_ROWS] += gradient_squares(
+                        memory, c, weights, TILE_ROWS, width, panel, run.alpha, scale
+                    )
+            if finish and (computed or not deferred):
                 update_tile(
-                    memory, plan, layer, i, j, width, c, c_panel, run, table, step, scale, 1.0, n_batch,
+                    memory, plan, layer, i, j, width, c, c_panel, run, table, step, scale, factor, n_batch,
                     penalty,
                 )  # fmt: skip
 
 
 @inlined
-def update_strips(memory, plan, layer, first, last, run, table, step, scale, factor, n_batch, penalty):
-    """Optimizer step for weight rows whose gradient waits in the accumulators."""
+def train_bias(
+    memory, plan, layer, l, rows, start, finish, deferred, computed, scratch, run, table, step, scale, factor,
+    penalty,
+):  # fmt: skip
+    """Gradient and update of the biases of a layer; see :func:`train_strips`."""
     lanes = VECTOR_BYTES // memory.itemsize
-    panel = layer.fan_in_padded * lanes
-    for j in range(0, layer.panels, 2):
-        width = min(2, layer.panels - j)
-        for i in range(first, last, TILE_ROWS):
-            gradients = layer.weights + j * panel + i * lanes + plan.accumulators
-            update_tile(
-                memory, plan, layer, i, j, width, gradients, panel, run, table, step, scale, factor, n_batch,
-                penalty,
-            )  # fmt: skip
-
-
-@inlined
-def gradient_bias(
-    memory, plan, layer, l, rows, start, finish, deferred, scratch, run, table, step, scale, penalty
-):
-    """Gradient of the biases of a layer, and what follows it."""
-    lanes = VECTOR_BYTES // memory.itemsize
-    stored = deferred or not finish
     for j in range(0, layer.panels, 2):
         width = min(2, layer.panels - j)
         bias = layer.bias + j * lanes
         init, init_panel = plan.zeros, 0
         if not start:
             init, init_panel = bias + plan.accumulators, lanes
-        c = bias + plan.accumulators if stored else scratch
+        c = bias + plan.accumulators if deferred or not finish else scratch
         deltas = layer.deltas + j * lanes
-        if width == 2:
-            sum_columns(
-                memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
-            )
-        else:
-            sum_columns_narrow(
-                memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
-            )
-        if deferred and finish:
-            penalty[2 * plan.n_strips + l] += gradient_squares(memory, c, bias, 1, width, lanes, 0.0, scale)
-        if not stored:
+        if not computed:
+            if width == 2:
+                sum_columns(
+                    memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
+                )
+            else:
+                sum_columns_narrow(
+                    memory, plan.ones, 0, deltas, layer.stride, lanes, init, 0, init_panel, c, 0, lanes, rows
+                )
+            if deferred and finish:
+                penalty[2 * plan.n_strips + l] += gradient_squares(memory, c, bias, 1, width, lanes, 0.0, scale)
+        if finish and (computed or not deferred):
             update_parameters(
                 memory, c, lanes, bias, 1, width, lanes, plan.state_stride,
-                run.optimizer, table, step, 0.0, scale, run.clip_value,
+                run.optimizer, table, step, 0.0, scale * factor, run.clip_value,
             )  # fmt: skip
-
-
-@inlined
-def update_bias(memory, plan, layer, run, table, step, scale):
-    """Optimizer step for biases whose gradient waits in the accumulators."""
-    lanes = VECTOR_BYTES // memory.itemsize
-    update_parameters(
-        memory, layer.bias + plan.accumulators, lanes, layer.bias, 1, layer.panels, lanes, plan.state_stride,
-        run.optimizer, table, step, 0.0, scale, run.clip_value,
-    )  # fmt: skip
 
 
 @inlined

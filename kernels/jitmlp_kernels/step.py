@@ -15,11 +15,9 @@ from jitmlp_kernels.call import call_address
 from jitmlp_kernels.dense import (
     backward_input,
     forward,
-    gradient_bias,
-    gradient_strips,
     limit_unit_norms,
-    update_bias,
-    update_strips,
+    train_bias,
+    train_strips,
 )
 from jitmlp_kernels.gather import gather_row, normalize_row, scatter_row
 from jitmlp_kernels.losses import loss_row, softmax_derive
@@ -92,31 +90,42 @@ def share(n_rows, n_threads, thread):
 @inlined
 def rows_phase(
     memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights, order, before,
-    n_rows, thread, n_threads, run, step, row_loss, row_weight,
+    thread, n_threads, run, step, row_loss, row_weight, out,
 ):  # fmt: skip
-    """Gather, forward, loss and deltas for a thread's rows of the block.
+    """Gather and forward for a thread's rows, then their outputs, or loss and deltas.
 
-    ``before`` counts the rows of the mini-batch that earlier blocks have done;
-    ``order`` holds the rows of the block.
+    ``order`` holds the rows of the block, ``before`` counts those of the mini-batch that
+    earlier blocks have done. In training row ``i`` of the block has place ``i`` of the
+    buffers; in prediction a thread goes through all its rows in places of its own.
     """
     output = layers[plan.n_layers - 1]
+    n_rows = order.size
     start, stop = share(n_rows, n_threads, thread)
     for first in range(start, stop, GROUP_ROWS):
-        last = min(first + GROUP_ROWS, stop)
-        for place in range(first, min(last, n_rows)):
-            row = order[place]
-            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, place)
-            if plan.input_dropout > 0.0:
-                target = layers[0].inputs + place * layers[0].inputs_stride
-                key = row_key(run.seed, step, 0, before + place)
-                dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
-            gather_targets(memory, plan, output.fan_out, source, y, classes, row, place)
-        forward(memory, layers, first, last, run, step, before)
-        for place in range(first, min(last, n_rows)):
-            weight = weights[order[place]] if weights.size else 1.0
-            row_weight[before + place] = weight
-            row_loss[before + place] = output_deltas(memory, plan, output, place, weight)
-        backward_input(memory, plan, layers, first, last, run, step, before)
+        base = thread * GROUP_ROWS if run.predict else first
+        count = min(GROUP_ROWS, min(stop, n_rows) - first)
+        for i in range(count):
+            row = order[first + i]
+            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, base + i)
+            if not run.predict:
+                if plan.input_dropout > 0.0:
+                    target = layers[0].inputs + (base + i) * layers[0].inputs_stride
+                    key = row_key(run.seed, step, 0, before + first + i)
+                    dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
+                gather_targets(memory, plan, output.fan_out, source, y, classes, row, base + i)
+        last = base + (count + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
+        forward(memory, layers, base, last, run, step, before)
+        if run.predict:
+            for i in range(count):
+                row = output.outputs + (base + i) * output.stride
+                for j in range(output.fan_out):
+                    out[first + i, j] = memory[row + j]
+        else:
+            for place in range(base, base + count):
+                weight = weights[order[place]] if weights.size else 1.0
+                row_weight[before + place] = weight
+                row_loss[before + place] = output_deltas(memory, plan, output, place, weight)
+            backward_input(memory, plan, layers, base, last, run, step, before)
 
 
 @inlined
@@ -143,7 +152,7 @@ def clip_factor(plan, n_layers, run, penalty):
 @inlined
 def run_unit(
     thread, n_threads, phase, memory, plan, layers, shares, source, x, x_indices, x_indptr, y, classes,
-    weights, order, run, table, row_loss, row_weight, penalty, total,
+    weights, order, run, table, row_loss, row_weight, penalty, total, out,
 ):  # fmt: skip
     """One thread's unit of one phase: which step, block and part of it, and its work.
 
@@ -154,13 +163,13 @@ def run_unit(
     block = min(part // 2, run.blocks - 1)
     n_batch = min(run.batch_size, order.size - step * run.batch_size)
     before = min(block * plan.block_rows, n_batch)
-    n_rows = min(plan.block_rows, n_batch - before)
+    n_rows = n_batch if run.predict else min(plan.block_rows, n_batch - before)
     if part < 2 * run.blocks and part % 2 == 0:
         start = step * run.batch_size + before
         rows_phase(
             memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights,
-            order[start : start + n_rows], before, n_rows, thread, n_threads, run,
-            run.first_step + step, row_loss, row_weight,
+            order[start : start + n_rows], before, thread, n_threads, run,
+            run.first_step + step, row_loss, row_weight, out,
         )  # fmt: skip
         if thread == 0 and block == 0 and run.clip_norm < np.inf:
             for i in range(plan.n_strips, 2 * plan.n_strips + plan.n_layers):
@@ -175,53 +184,29 @@ def run_unit(
     if finish:
         weight = total_weight(row_weight, n_batch, weights.size > 0)
         scale = 1.0 / weight if weight != 0.0 else 0.0
-    if finish and part < 2 * run.blocks and thread == 0:
+    computed = part >= 2 * run.blocks
+    if finish and not computed and thread == 0:
         loss = 0.0
         for i in range(n_batch):
             loss += row_loss[i]
         total[0] += loss * scale * n_batch
     factor = 1.0
-    if part >= 2 * run.blocks:
+    if computed:
         factor = clip_factor(plan, plan.n_layers, run, penalty)
     scratch = plan.scratch + thread * plan.scratch_stride
     for l in range(plan.n_layers):
         first, last = shares[thread, l, 0], shares[thread, l, 1]
         if first < last:
             layer = layers[l]
-            if part < 2 * run.blocks:
-                if first == 0:
-                    gradient_bias(
-                        memory, plan, layer, l, n_rows, block == 0, finish, deferred, scratch, run, table,
-                        step, scale, penalty,
-                    )  # fmt: skip
-                gradient_strips(
-                    memory, plan, layer, first, last, n_rows, block == 0, finish, deferred, scratch, run,
-                    table, step, scale, n_batch, penalty,
+            if first == 0:
+                train_bias(
+                    memory, plan, layer, l, n_rows, block == 0, finish, deferred, computed, scratch, run,
+                    table, step, scale, factor, penalty,
                 )  # fmt: skip
-            else:
-                if first == 0:
-                    update_bias(memory, plan, layer, run, table, step, scale * factor)
-                update_strips(
-                    memory, plan, layer, first, last, run, table, step, scale, factor, n_batch, penalty
-                )
-
-
-@inlined
-def predict_share(thread, n_threads, memory, plan, layers, source, x, x_indices, x_indptr, order, run, out):
-    """Outputs of one thread's share of the rows ``order``, in its own rows of the buffers."""
-    output = layers[plan.n_layers - 1]
-    start, stop = share(order.size, n_threads, thread)
-    base = thread * GROUP_ROWS
-    for first in range(start, min(stop, order.size), GROUP_ROWS):
-        n_rows = min(GROUP_ROWS, min(stop, order.size) - first)
-        for i in range(n_rows):
-            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order[first + i], base + i)
-        last = base + (n_rows + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
-        forward(memory, layers, base, last, run, 0, 0)
-        for i in range(n_rows):
-            row = output.outputs + (base + i) * output.stride
-            for j in range(output.fan_out):
-                out[first + i, j] = memory[row + j]
+            train_strips(
+                memory, plan, layer, first, last, n_rows, block == 0, finish, deferred, computed, scratch,
+                run, table, step, scale, factor, n_batch, penalty,
+            )  # fmt: skip
 
 
 @kernel
@@ -235,15 +220,10 @@ def run_units(
     weighted loss of the rows is added to ``total`` and the sums of squares of the
     weights, each weighted as the loss is, to ``penalty``.
     """
-    if run[0].predict:
-        predict_share(
-            thread, n_threads, memory, plan[0], layers, source[0], x, x_indices, x_indptr, order, run[0], out
-        )
-        return
     for phase in range(first_phase, last_phase):
         run_unit(
             thread, n_threads, phase, memory, plan[0], layers, shares, source[0], x, x_indices, x_indptr, y,
-            classes, weights, order, run[0], table, row_loss, row_weight, penalty, total,
+            classes, weights, order, run[0], table, row_loss, row_weight, penalty, total, out,
         )  # fmt: skip
 
 

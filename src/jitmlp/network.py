@@ -19,8 +19,6 @@ from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
 from jitmlp_kernels.team import LINE
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks; measured flat from 512 to 2048
-PREDICT = plan.records(1, plan.RUN)
-PREDICT["predict"] = 1
 _addresses: dict[np.dtype, int] = {}  # of the kernel, by the dtype of the network
 NO_TABLE = np.empty((0, optimizers.MAX_COEFFICIENTS))
 NO_TOTAL = np.empty(0)
@@ -337,7 +335,9 @@ class Network:
             order = np.arange(source.n_samples)
         out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
         wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
-        self._run(1, wanted, source, order, PREDICT, NO_TABLE, NO_TOTAL, out)
+        run = plan.records(1, plan.RUN)
+        run["predict"], run["batch_size"], run["blocks"], run["phases"] = 1, len(order), 1, 2
+        self._run(1, wanted, source, order, run, NO_TABLE, NO_TOTAL, out)
         return out
 
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
