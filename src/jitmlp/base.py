@@ -316,6 +316,24 @@ class BaseMLP(BaseEstimator, ABC):
         finally:
             self._packed.append(borrowed)
 
+    @property
+    def network_(self):
+        """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
+        from jitmlp.neural_network import NeuralNetwork
+
+        check_is_fitted(self)
+        return NeuralNetwork(
+            self.coefs_,
+            self.intercepts_,
+            self.activation,
+            self.out_activation_,
+            self._spec.loss,
+            loss_parameter=self._spec.loss_parameter,
+            dtype=self._spec.dtype,
+            _shift=self._spec.shift,
+            _scale=self._spec.scale,
+        )
+
     # Protocols
 
     def __getstate__(self):

@@ -291,6 +291,12 @@ class Network:
         """The stretch of memory that holds all parameters (a view)."""
         return self.memory[: self.plan["state_stride"][0]]
 
+    def buffer(self, layer: int, field: str, rows: int):
+        """View of the first rows of a layer's ``preactivations``, ``outputs`` or ``deltas``."""
+        record = self.layers[layer]
+        start, stride = record[field], record["stride"]
+        return self.memory[start : start + rows * stride].reshape(rows, stride)[:, : record["fan_out"]]
+
     # Running
 
     def train(self, source, order, batch_size, table, constraints, first_step=0, seed=0, n_threads=None):
