@@ -144,7 +144,7 @@ def dropout_rates(dropout, n_hidden: int) -> tuple[float, ...]:
     else:
         rates = (0.0, *(dropout,) * n_hidden)
         allowed = "a number in the range [0, 1)"
-    valid = all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates)
+    valid = all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates)
     if not valid or len(rates) != n_hidden + 1:
         raise refuse("dropout", allowed, dropout)
     return tuple(float(rate) for rate in rates) if any(rates) else ()

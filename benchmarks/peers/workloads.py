@@ -1,0 +1,101 @@
+"""The workloads of the comparison: data, network, optimizer, batch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import expm
+
+from jitmlp.idx import load_mnist
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the comparison.
+
+    Attributes
+    ----------
+    kind : {'mnist', 'expm', 'table', 'predict'}
+        Where the data come from.
+    units : tuple of int
+        Inputs, hidden layers, outputs.
+    batch : int
+        Rows of a mini-batch, or of a call to predict.
+    epochs : int
+        Passes in one measurement, or calls to predict.
+    peers : tuple of str
+        Who takes part beside jitmlp.
+    """
+
+    name: str
+    kind: str
+    units: tuple[int, ...]
+    batch: int
+    epochs: int
+    dtype: str = "float32"
+    activation: str = "relu"
+    peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax")
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one row, forward and, in training, backward."""
+        pairs = list(zip(self.units, self.units[1:]))
+        if self.kind == "predict":
+            return float(sum(2 * a * b for a, b in pairs))
+        return float(sum(2 * a * b * (3 if i else 2) for i, (a, b) in enumerate(pairs)))
+
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("W1", "mnist", (784, 128, 64, 10), 200, 5),
+        Workload("W1d", "mnist", (784, 128, 64, 10), 200, 5, dtype="float64"),
+        Workload("W2", "mnist", (784, 128, 64, 10), 32, 3),
+        Workload("W3", "mnist", (784, 30, 10), 10, 3),
+        Workload("W4", "mnist", (784, 512, 512, 10), 128, 1),
+        Workload("W5", "mnist", (784, 1024, 1024, 10), 512, 1),
+        Workload("W6", "expm", (4, 32, 16, 4), 10_000, 200, activation="tanh"),
+        Workload("W7", "table", (50, 256, 256, 1), 256, 2),
+        Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
+        Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
+    )
+}
+
+
+def mnist():
+    """MNIST as float32 in [0, 1], or random images of its shape without ``MNIST_DIR``."""
+    folder = os.environ.get("MNIST_DIR")
+    if folder:
+        X, y, X_test, y_test = load_mnist(folder)
+    else:
+        rng = np.random.default_rng(0)
+        y, y_test = rng.integers(10, size=60_000), rng.integers(10, size=10_000)
+        patterns = rng.integers(0, 256, size=(10, 784))
+        X, X_test = (
+            (np.where(rng.random((len(t), 784)) < 0.3, patterns[t], 0)).astype(np.uint8) for t in (y, y_test)
+        )
+    return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
+
+
+def load(workload: Workload):
+    """``(X, y, X_test, y_test)`` of a workload; classes as int64, targets as float32."""
+    rng = np.random.default_rng(0)
+    if workload.kind == "expm":  # the matrix exponential of SimpleChains.jl's example
+        matrices = rng.standard_normal((20_000, 2, 2))
+        X, y = matrices.reshape(-1, 4), expm(matrices).reshape(-1, 4)
+    elif workload.kind == "table":
+        X = rng.standard_normal((120_000, workload.units[0]))
+        mixed = np.tanh(X @ rng.standard_normal((workload.units[0], 8)))
+        y = mixed @ rng.standard_normal((8, 1)) + 0.1 * rng.standard_normal((len(X), 1))
+    elif workload.kind == "predict" and workload.units[0] == 64:
+        X, y = rng.standard_normal((3000, 64)), rng.integers(10, size=3000)
+    else:
+        X, y, X_test, y_test = mnist()
+        kind = np.dtype(workload.dtype)
+        return X.astype(kind), y, X_test.astype(kind), y_test
+    half = {"expm": 10_000, "table": 100_000}.get(workload.kind, len(X) - 1000)
+    X = X if workload.kind == "table" else X.astype(np.float32)
+    y = y if y.dtype == np.int64 else y.astype(np.float32)
+    return X[:half], y[:half], X[half:], y[half:]
