@@ -18,11 +18,13 @@ CHUNK_SECONDS = 0.2
 
 
 class ThreadChoice:
-    """How many threads the next chunk uses: the count that has been fastest.
+    """How many threads the next chunk uses.
 
-    Results do not depend on the count, so every count is tried for a moment at the
-    start and again from time to time: what a small step gains from threads depends on
-    the machine, and on what else runs on it now.
+    Results do not depend on the count. A step of more than ``SMALL_STEP`` on one thread
+    gains from all of them, whatever else happens: meeting twice a step costs a team about
+    a microsecond. What a smaller step gains depends on the machine and on what else runs
+    on it now, so all counts take turns for a moment, at the start and again from time to
+    time, and the fastest one is used.
 
     Parameters
     ----------
@@ -30,37 +32,55 @@ class ThreadChoice:
         The most; its halves down to 1 are tried too.
     """
 
-    PROBE_SECONDS = 0.004  # long beside the wake-up of a sleeping thread
+    SMALL_STEP = 150e-6
+    PROBE_SECONDS = 0.002
+    ROUNDS = 3
     RETRY_EVERY = 50
 
     def __init__(self, n_threads: int):
         self.counts = [n_threads]
         while self.counts[-1] > 1:
             self.counts.append(self.counts[-1] // 2)
-        self.seconds: dict[int, float] = {}
-        self.to_try = [] if n_threads == 1 else [*self.counts, *self.counts]
-        self.chunks = 0
+        self.seconds: dict[int, float] = {}  # the fastest step with each count
+        self.latest = 0.0
+        self.large = n_threads == 1
+        self.to_try = [] if self.large else [1, 1]
+        self.tried = self.chunks = 0
 
     def next(self) -> tuple[int, int]:
         """Thread count, and steps to run with it."""
         if self.to_try:
-            count, limit = self.to_try[-1], self.PROBE_SECONDS
-        else:
-            count = min(self.counts, key=lambda n: self.seconds.get(n, 0.0))
-            limit = CHUNK_SECONDS
-        if count not in self.seconds:
-            return count, 1
-        return count, max(1, int(limit / max(self.seconds[count], 1e-7)))
+            count = self.to_try[0]
+            known = self.seconds.get(count)
+            return count, 1 if known is None else self._steps(known, self.PROBE_SECONDS)
+        best = self.counts[0] if self.large else min(self.seconds, key=self.seconds.get)
+        return best, self._steps(self.latest, CHUNK_SECONDS) if self.latest else 1
+
+    @staticmethod
+    def _steps(seconds_per_step, limit):
+        return max(1, int(limit / max(seconds_per_step, 1e-7)))
 
     def learn(self, count: int, seconds_per_step: float) -> None:
         """Note the time of a step."""
-        self.seconds[count] = seconds_per_step
-        if self.to_try:
-            self.to_try.pop()
-        else:
+        self.latest = seconds_per_step
+        if not self.to_try:
             self.chunks += 1
-            if self.chunks % self.RETRY_EVERY == 0 and len(self.counts) > 1:
-                self.to_try = list(self.counts)
+            if not self.large and self.chunks % self.RETRY_EVERY == 0:
+                self._probe()
+            return
+        self.to_try.pop(0)
+        self.seconds[count] = min(seconds_per_step, self.seconds.get(count, np.inf))
+        self.tried += 1
+        if self.tried == 2:  # the first step may have been a compilation
+            self.large = self.seconds[1] > self.SMALL_STEP
+            self.latest = 0.0
+            if not self.large:
+                self._probe()
+
+    def _probe(self):
+        """Let all counts take turns; the first turn of each only wakes the threads."""
+        self.seconds = {}
+        self.to_try = self.counts * (1 + self.ROUNDS)
 
 
 class Trainer:
