@@ -12,12 +12,12 @@ POINTS = np.concatenate([np.linspace(-6, 6, 97) + 0.01, [-30.0, 30.0, -0.5]])
 
 @njit
 def apply(memory, units, code, parameter):
-    activate(memory, 0, units, units, code, parameter)
+    activate(memory, 0, units, 1, units, units, code, parameter)
 
 
 @njit
 def slope(memory, units, values, code, parameter):
-    derive(memory, 0, values, units, code, parameter)
+    derive(memory, 0, values, 1, units, units, code, parameter)
 
 
 def run(row, z, parameter):

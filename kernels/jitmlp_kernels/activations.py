@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from numba.core import types
 
 from jitmlp_kernels.elementary import (
@@ -192,36 +193,40 @@ IDENTITY = CODES["identity"]
 SOFTMAX = len(ACTIVATIONS)  # couples the units of a row, so it has a kernel of its own
 
 
-def _activate_twin(memory, source, target, units, code, parameter):
-    z = memory[source : source + units].copy()
-    memory[target : target + units] = ACTIVATIONS[code].function(z, memory.dtype.type(parameter))
+def _activate_twin(memory, source, target, rows, stride, units, code, parameter):
+    cells = np.arange(rows)[:, None] * stride + np.arange(units)
+    memory[target + cells] = ACTIVATIONS[code].function(memory[source + cells], memory.dtype.type(parameter))
 
 
-def _derive_twin(memory, deltas, values, units, code, parameter):
-    x = memory[values : values + units]
-    memory[deltas : deltas + units] *= ACTIVATIONS[code].derivative(x, memory.dtype.type(parameter))
+def _derive_twin(memory, deltas, values, rows, stride, units, code, parameter):
+    cells = np.arange(rows)[:, None] * stride + np.arange(units)
+    slopes = ACTIVATIONS[code].derivative(memory[values + cells], memory.dtype.type(parameter))
+    memory[deltas + cells] *= slopes
 
 
 @vector_kernel(_activate_twin)
-def activate(typing, memory, source, target, units, code, parameter):
-    """Activations of a row of preactivations; the padding of the target becomes 0."""
-    if not integers(source, target, units, code):
+def activate(typing, memory, source, target, rows, stride, units, code, parameter):
+    """Activations of rows of preactivations; the padding of the target becomes 0."""
+    if not integers(source, target, rows, stride, units, code):
         return None
-    signature = types.void(memory, *[types.intp] * 4, types.float64)
+    signature = types.void(memory, *[types.intp] * 6, types.float64)
 
     def generate(context, builder, signature, arguments):
-        array, source, target, units, code, parameter = arguments
+        array, source, target, rows, stride, units, code, parameter = arguments
         memory = Memory(context, builder, signature.args[0], array)
         source_start, target_start = memory.at(source), memory.at(target)
         p = memory.splat(memory.narrow(parameter))
 
         def case(row):
             def emit():
-                with loop(builder, memory.vectors(units)) as i:
-                    first = builder.mul(i, int64(memory.lanes))
-                    value = row.function(memory.load(memory.at(first, source_start)), p)
-                    inside = lane_mask(memory, first, units)
-                    memory.store(where(inside, value, 0.0), memory.at(first, target_start))
+                with loop(builder, rows) as r:
+                    down = builder.mul(r, stride)
+                    with loop(builder, memory.vectors(units)) as i:
+                        first = builder.mul(i, int64(memory.lanes))
+                        cell = builder.add(down, first)
+                        value = row.function(memory.load(memory.at(cell, source_start)), p)
+                        inside = lane_mask(memory, first, units)
+                        memory.store(where(inside, value, 0.0), memory.at(cell, target_start))
 
             return emit
 
@@ -232,29 +237,31 @@ def activate(typing, memory, source, target, units, code, parameter):
 
 
 @vector_kernel(_derive_twin)
-def derive(typing, memory, deltas, values, units, code, parameter):
-    """Multiply a row of deltas by the activation's derivative.
+def derive(typing, memory, deltas, values, rows, stride, units, code, parameter):
+    """Multiply rows of deltas by the activation's derivative.
 
-    ``values`` is where the row's activations lie, or its preactivations for the rows
-    of the table whose derivative needs them.
+    ``values`` is where the activations lie, or the preactivations for the rows of the
+    table whose derivative needs them.
     """
-    if not integers(deltas, values, units, code):
+    if not integers(deltas, values, rows, stride, units, code):
         return None
-    signature = types.void(memory, types.intp, types.intp, types.intp, types.intp, types.float64)
+    signature = types.void(memory, *[types.intp] * 6, types.float64)
 
     def generate(context, builder, signature, arguments):
-        array, deltas, values, units, code, parameter = arguments
+        array, deltas, values, rows, stride, units, code, parameter = arguments
         memory = Memory(context, builder, signature.args[0], array)
         delta_start, value_start = memory.at(deltas), memory.at(values)
         p = memory.splat(memory.narrow(parameter))
 
         def case(row):
             def emit():
-                with loop(builder, memory.vectors(units)) as i:
-                    first = builder.mul(i, int64(memory.lanes))
-                    pointer = memory.at(first, delta_start)
-                    slope = row.derivative(memory.load(memory.at(first, value_start)), p)
-                    memory.store(memory.load(pointer) * slope, pointer)
+                with loop(builder, rows) as r:
+                    down = builder.mul(r, stride)
+                    with loop(builder, memory.vectors(units)) as i:
+                        cell = builder.add(down, builder.mul(i, int64(memory.lanes)))
+                        pointer = memory.at(cell, delta_start)
+                        slope = row.derivative(memory.load(memory.at(cell, value_start)), p)
+                        memory.store(memory.load(pointer) * slope, pointer)
 
             return emit
 

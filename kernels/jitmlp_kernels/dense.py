@@ -124,16 +124,16 @@ def forward(memory, layers, first, last, run, step, before):
             lanes, layer.bias, lanes, layer.preactivations, layer.stride, layer.fan_in,
         )  # fmt: skip
         copied = layer.preactivations != layer.outputs
-        if layer.activation != IDENTITY or copied:
+        top = first * layer.stride
+        if layer.activation == SOFTMAX:
             for i in range(first, last):
                 row = i * layer.stride
-                if layer.activation == SOFTMAX:
-                    softmax(memory, layer.preactivations + row, layer.outputs + row, layer.fan_out)
-                else:
-                    activate(
-                        memory, layer.preactivations + row, layer.outputs + row, layer.fan_out,
-                        layer.activation, layer.parameter,
-                    )  # fmt: skip
+                softmax(memory, layer.preactivations + row, layer.outputs + row, layer.fan_out)
+        elif layer.activation != IDENTITY or copied:
+            activate(
+                memory, layer.preactivations + top, layer.outputs + top, last - first, layer.stride,
+                layer.fan_out, layer.activation, layer.parameter,
+            )  # fmt: skip
         if layer.dropped != layer.outputs:
             rate = 0.0 if run.predict else layer.dropout
             for i in range(first, last):
@@ -159,12 +159,11 @@ def backward_input(memory, plan, layers, first, last, run, step, before):
                 key = row_key(run.seed, step, l, before + i)
                 dropout(memory, row, row, below.fan_out, key, below.dropout)
         if below.activation != IDENTITY:
-            for i in range(first, last):
-                row = i * below.stride
-                derive(
-                    memory, below.deltas + row, below.slope_values + row, below.fan_out,
-                    below.activation, below.parameter,
-                )  # fmt: skip
+            top = first * below.stride
+            derive(
+                memory, below.deltas + top, below.slope_values + top, last - first, below.stride,
+                below.fan_out, below.activation, below.parameter,
+            )  # fmt: skip
 
 
 @inlined

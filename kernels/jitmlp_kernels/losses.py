@@ -241,46 +241,68 @@ def softmax_derive(typing, memory, deltas, values, units):
     return signature, generate
 
 
-def _loss_twin(memory, values, targets, deltas, units, code, canonical, parameter, weight):
-    row = LOSSES[code]
-    a, y = memory[values : values + units], memory[targets : targets + units]
-    p, w = memory.dtype.type(parameter), memory.dtype.type(weight)
+def _loss_twin(
+    memory, values, targets, deltas, rows, stride, units, code, canonical, parameter, weights, losses, first
+):  # fmt: skip
+    row, p = LOSSES[code], memory.dtype.type(parameter)
+    cells = np.arange(rows)[:, None] * stride + np.arange(units)
+    a, y = memory[values + cells], memory[targets + cells]
+    w = weights[first : first + rows, None]
     slope = a - y if canonical else row.derivative(a, y, p)
-    memory[deltas : deltas + units] = w * slope
-    return float(weight * np.sum(row.value(a, y, p), dtype=np.float64))
+    memory[deltas + cells] = w.astype(memory.dtype) * slope
+    losses[first : first + rows] = (w * row.value(a, y, p)).sum(axis=1)
 
 
 @vector_kernel(_loss_twin)
-def loss_row(typing, memory, values, targets, deltas, units, code, canonical, parameter, weight):
-    """Weighted loss of one row; writes its derivative, or ``a - y`` if canonical."""
-    if not integers(values, targets, deltas, units, code, canonical):
+def loss_rows(
+    typing, memory, values, targets, deltas, rows, stride, units, code, canonical, parameter, weights, losses,
+    first,
+):  # fmt: skip
+    """Weighted losses of rows; writes their derivatives, or ``a - y`` if canonical.
+
+    The rows' weights and losses are those from ``first`` on of two arrays of float64.
+    """
+    if not integers(values, targets, deltas, rows, stride, units, code, canonical, first):
         return None
-    signature = types.float64(memory, *[types.intp] * 6, types.float64, types.float64)
+    signature = types.void(memory, *[types.intp] * 8, types.float64, weights, losses, types.intp)
 
     def generate(context, builder, signature, arguments):
-        array, values, targets, deltas, units, code, canonical, parameter, weight = arguments
+        (
+            array, values, targets, deltas, rows, stride, units, code, canonical, parameter, weights, losses,
+            first,
+        ) = arguments  # fmt: skip
         memory = Memory(context, builder, signature.args[0], array)
+        row_weights = Memory(context, builder, signature.args[10], weights)
+        row_losses = Memory(context, builder, signature.args[11], losses)
         value_start, target_start, delta_start = (memory.at(x) for x in (values, targets, deltas))
-        p, w = memory.splat(memory.narrow(parameter)), memory.splat(memory.narrow(weight))
-        total = Accumulator(memory, memory.zero())
+        p = memory.splat(memory.narrow(parameter))
         short = builder.icmp_signed("!=", canonical, int64(0))
 
         def case(row):
+            total = Accumulator(memory, memory.zero())
+
             def emit():
-                with loop(builder, memory.vectors(units)) as i:
-                    first = builder.mul(i, int64(memory.lanes))
-                    a = memory.load(memory.at(first, value_start))
-                    y = memory.load(memory.at(first, target_start))
-                    inside = lane_mask(memory, first, units)
-                    total.set(total.get() + where(inside, row.value(a, y, p), 0.0))
-                    plain, full = a - y, row.derivative(a, y, p)
-                    slope = Lanes(builder, builder.select(short, plain.value, full.value))
-                    memory.store(where(inside, w * slope, 0.0), memory.at(first, delta_start))
+                with loop(builder, rows) as r:
+                    place, down = builder.add(first, r), builder.mul(r, stride)
+                    weight = builder.load(row_weights.at(place), typ=row_weights.element)
+                    w = memory.splat(memory.narrow(weight))
+                    total.set(memory.zero())
+                    with loop(builder, memory.vectors(units)) as i:
+                        across = builder.mul(i, int64(memory.lanes))
+                        cell = builder.add(down, across)
+                        a = memory.load(memory.at(cell, value_start))
+                        y = memory.load(memory.at(cell, target_start))
+                        inside = lane_mask(memory, across, units)
+                        total.set(total.get() + where(inside, row.value(a, y, p), 0.0))
+                        plain, full = a - y, row.derivative(a, y, p)
+                        slope = Lanes(builder, builder.select(short, plain.value, full.value))
+                        memory.store(where(inside, w * slope, 0.0), memory.at(cell, delta_start))
+                    value = memory.widen(reduce_lanes(memory, "fadd", total.get()))
+                    builder.store(builder.fmul(value, weight), row_losses.at(place))
 
             return emit
 
         switch(builder, code, {number: case(row) for number, row in enumerate(LOSSES)})
-        value = memory.widen(reduce_lanes(memory, "fadd", total.get()))
-        return builder.fmul(value, weight)
+        return context.get_dummy_value()
 
     return signature, generate

@@ -20,7 +20,7 @@ from jitmlp_kernels.dense import (
     train_strips,
 )
 from jitmlp_kernels.gather import gather_row, normalize_row, scatter_row
-from jitmlp_kernels.losses import loss_row, softmax_derive
+from jitmlp_kernels.losses import loss_rows, softmax_derive
 from jitmlp_kernels.microkernel import HALF_ROWS
 from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE_TARGET
 from jitmlp_kernels.random import dropout, row_key
@@ -61,23 +61,23 @@ def gather_targets(memory, plan, n_outputs, source, y, classes, row, place):
 
 
 @inlined
-def output_deltas(memory, plan, layer, place, weight):
-    """Loss of one row; its delta goes to the output layer's buffer."""
-    row = place * layer.stride
-    targets = plan.targets + place * plan.targets_stride
-    loss = loss_row(
-        memory, layer.outputs + row, targets, layer.deltas + row, layer.fan_out,
-        plan.loss, plan.canonical, plan.loss_parameter, weight,
+def output_deltas(memory, plan, layer, first, count, before, row_weight, row_loss):
+    """Losses of ``count`` rows; their deltas go to the output layer's buffer."""
+    top = first * layer.stride
+    loss_rows(
+        memory, layer.outputs + top, plan.targets + top, layer.deltas + top, count, layer.stride,
+        layer.fan_out, plan.loss, plan.canonical, plan.loss_parameter, row_weight, row_loss, before + first,
     )  # fmt: skip
     if plan.canonical == 0:
         if layer.activation == SOFTMAX:
-            softmax_derive(memory, layer.deltas + row, layer.outputs + row, layer.fan_out)
+            for i in range(count):
+                row = top + i * layer.stride
+                softmax_derive(memory, layer.deltas + row, layer.outputs + row, layer.fan_out)
         elif layer.activation != IDENTITY:
             derive(
-                memory, layer.deltas + row, layer.slope_values + row, layer.fan_out,
+                memory, layer.deltas + top, layer.slope_values + top, count, layer.stride, layer.fan_out,
                 layer.activation, layer.parameter,
             )  # fmt: skip
-    return loss
 
 
 @inlined
@@ -122,9 +122,8 @@ def rows_phase(
                     out[first + i, j] = memory[row + j]
         else:
             for place in range(base, base + count):
-                weight = weights[order[place]] if weights.size else 1.0
-                row_weight[before + place] = weight
-                row_loss[before + place] = output_deltas(memory, plan, output, place, weight)
+                row_weight[before + place] = weights[order[place]] if weights.size else 1.0
+            output_deltas(memory, plan, output, base, count, before, row_weight, row_loss)
             backward_input(memory, plan, layers, base, last, run, step, before)
 
 
