@@ -144,6 +144,22 @@ def lane_mask(memory, first, units):
     return Lanes(builder, builder.icmp_signed("<", iota, lifted))
 
 
+def masked_load(builder, pointer, vector, mask):
+    """The lanes of a vector that ``mask`` selects, read from memory, and zeros."""
+    element = vector.element
+    name = f"f{32 if isinstance(element, ir.FloatType) else 64}"
+    if isinstance(element, ir.IntType):
+        name = f"i{element.width}"
+    pointer = builder.bitcast(pointer, vector.as_pointer())
+    kinds = [pointer.type, INT32, mask.value.type, vector]
+    full_name = f"llvm.masked.load.v{vector.count}{name}.p0"
+    function = builder.module.globals.get(full_name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(vector, kinds), full_name)
+    zero = ir.Constant(vector, [ir.Constant(element, 0)] * vector.count)
+    return builder.call(function, [pointer, ir.Constant(INT32, 1), mask.value, zero])
+
+
 @contextmanager
 def loop(builder, count):
     """Emit ``for i in range(count)``; yields ``i``."""

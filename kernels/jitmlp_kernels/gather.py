@@ -19,7 +19,9 @@ from jitmlp_kernels.emit import (
     Memory,
     int64,
     integers,
+    lane_mask,
     loop,
+    masked_load,
     switch,
     vector_kernel,
 )
@@ -80,46 +82,73 @@ def _view(data, offset, count, stride, code):
     return np.frombuffer(b"".join(span), dtype)
 
 
-def _gather_twin(memory, target, data, offset, units, stride, code):
-    memory[target : target + units] = _view(data, offset, units, stride, code)
+def _gather_twin(
+    memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code
+):
+    for i in range(count):
+        row = target + i * target_stride
+        memory[row : row + units] = _view(data, start + order[first + i] * row_stride, units, stride, code)
 
 
 @vector_kernel(_gather_twin)
-def gather_row(typing, memory, target, data, offset, units, stride, code):
-    """Cast ``units`` numbers, ``stride`` bytes apart, into ``memory`` at ``target``."""
-    if not integers(target, offset, units, stride, code):
+def gather_rows(
+    typing, memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code
+):
+    """Cast rows ``order[first : first + count]`` of a matrix into rows of ``memory``.
+
+    Row 0 begins at byte ``start`` of ``data``; ``row_stride`` and ``stride`` are the bytes
+    from row to row and from column to column. Where columns are neighbours the padding of
+    the target becomes 0.
+    """
+    if not integers(target, target_stride, start, row_stride, first, count, units, stride, code):
         return None
-    signature = types.void(memory, types.intp, data, *[types.intp] * 4)
+    signature = types.void(
+        memory, types.intp, types.intp, data, types.intp, types.intp, order, *[types.intp] * 5
+    )
 
     def generate(context, builder, signature, arguments):
-        array, target, data, offset, units, stride, code = arguments
+        array, target, target_stride, data, start, row_stride, order, first, count, units, stride, code = (
+            arguments
+        )
         memory = Memory(context, builder, signature.args[0], array)
-        to = memory.at(target)
-        start = _bytes_at(context, builder, signature.args[2], data, offset)
+        base = _bytes_at(context, builder, signature.args[3], data, start)
+        rows = context.make_array(signature.args[6])(context, builder, order).data
 
         def case(element):
             source = _source_type(element)
             wide = ir.VectorType(source, memory.lanes)
             size = element.bits // 8
 
-            def copy_one(i):
-                pointer = builder.gep(start, [builder.mul(i, stride)], source_etype=BYTE)
-                value = builder.load(builder.bitcast(pointer, source.as_pointer()), align=1)
-                builder.store(_convert(builder, value, element, memory.element), memory.at(i, to))
-
             def emit():
                 contiguous = builder.icmp_signed("==", stride, int64(size))
-                whole = builder.sdiv(units, int64(memory.lanes))
-                whole = builder.select(contiguous, whole, int64(0))
-                with loop(builder, whole) as i:
-                    first = builder.mul(i, int64(memory.lanes))
-                    pointer = builder.gep(start, [first], source_etype=source)
-                    values = builder.load(builder.bitcast(pointer, wide.as_pointer()), align=1)
-                    lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
-                    memory.store(lanes, memory.at(first, to))
-                done = builder.mul(whole, int64(memory.lanes))
-                with loop(builder, builder.sub(units, done)) as i:
-                    copy_one(builder.add(i, done))
+                with loop(builder, count) as i:
+                    place = builder.gep(rows, [builder.add(first, i)], source_etype=INT64)
+                    row = builder.load(place, typ=INT64)
+                    begin = builder.gep(base, [builder.mul(row, row_stride)], source_etype=BYTE)
+                    to = memory.at(builder.add(target, builder.mul(i, target_stride)))
+                    with builder.if_else(contiguous) as (near, apart):
+                        with near:
+                            whole = builder.sdiv(units, int64(memory.lanes))
+                            with loop(builder, whole) as j:
+                                across = builder.mul(j, int64(memory.lanes))
+                                pointer = builder.gep(begin, [across], source_etype=source)
+                                typed = builder.bitcast(pointer, wide.as_pointer())
+                                values = builder.load(typed, align=1)
+                                lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
+                                memory.store(lanes, memory.at(across, to))
+                            across = builder.mul(whole, int64(memory.lanes))
+                            with builder.if_then(builder.icmp_signed("<", across, units)):
+                                pointer = builder.gep(begin, [across], source_etype=source)
+                                inside = lane_mask(memory, across, units)
+                                values = masked_load(builder, pointer, wide, inside)
+                                lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
+                                memory.store(lanes, memory.at(across, to))
+                        with apart, loop(builder, units) as j:
+                            pointer = builder.gep(begin, [builder.mul(j, stride)], source_etype=BYTE)
+                            typed = builder.bitcast(pointer, source.as_pointer())
+                            value = builder.load(typed, align=1)
+                            converted = _convert(builder, value, element, memory.element)
+                            builder.store(converted, memory.at(j, to))
 
             return emit
 
@@ -197,27 +226,30 @@ def scatter_row(typing, memory, target, units, data, code, indices, indptr, inde
     return signature, generate
 
 
-def _normalize_twin(memory, target, units, shift, scale):
-    row = memory[target : target + units]
-    row[:] = (row - memory[shift : shift + units]) * memory[scale : scale + units]
+def _normalize_twin(memory, target, rows, stride, units, shift, scale):
+    cells = target + np.arange(rows)[:, None] * stride + np.arange(units)
+    shifted = memory[cells] - memory[shift : shift + units]
+    memory[cells] = shifted * memory[scale : scale + units]
 
 
 @vector_kernel(_normalize_twin)
-def normalize_row(typing, memory, target, units, shift, scale):
+def normalize_rows(typing, memory, target, rows, stride, units, shift, scale):
     """``(x - shift) * scale`` feature by feature, in place."""
-    if not integers(target, units, shift, scale):
+    if not integers(target, rows, stride, units, shift, scale):
         return None
-    signature = types.void(memory, *[types.intp] * 4)
+    signature = types.void(memory, *[types.intp] * 6)
 
     def generate(context, builder, signature, arguments):
-        array, target, units, shift, scale = arguments
+        array, target, rows, stride, units, shift, scale = arguments
         memory = Memory(context, builder, signature.args[0], array)
-        row, shifts, scales = (memory.at(offset) for offset in (target, shift, scale))
-        with loop(builder, memory.vectors(units)) as i:
-            first = builder.mul(i, int64(memory.lanes))
-            pointer = memory.at(first, row)
-            centred = memory.load(pointer) - memory.load(memory.at(first, shifts))
-            memory.store(centred * memory.load(memory.at(first, scales)), pointer)
+        start, shifts, scales = (memory.at(offset) for offset in (target, shift, scale))
+        with loop(builder, rows) as r:
+            down = builder.mul(r, stride)
+            with loop(builder, memory.vectors(units)) as i:
+                first = builder.mul(i, int64(memory.lanes))
+                pointer = memory.at(builder.add(down, first), start)
+                centred = memory.load(pointer) - memory.load(memory.at(first, shifts))
+                memory.store(centred * memory.load(memory.at(first, scales)), pointer)
         return context.get_dummy_value()
 
     return signature, generate

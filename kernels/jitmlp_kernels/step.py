@@ -19,7 +19,7 @@ from jitmlp_kernels.dense import (
     train_bias,
     train_strips,
 )
-from jitmlp_kernels.gather import gather_row, normalize_row, scatter_row
+from jitmlp_kernels.gather import gather_rows, normalize_rows, scatter_row
 from jitmlp_kernels.losses import loss_rows, softmax_derive
 from jitmlp_kernels.microkernel import HALF_ROWS
 from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE_TARGET
@@ -30,34 +30,46 @@ GROUP_ROWS = 64  # rows that go through all layers together; their activations s
 
 
 @inlined
-def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, place):
-    """One row of the user's array into place ``place`` of the input buffer."""
+def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, place):
+    """Rows ``order[first : first + count]`` of the user's array into the input buffer."""
     layer = layers[0]
     target = layer.inputs + place * layer.inputs_stride
     if source.kind == CSR:
-        scatter_row(memory, target, layer.fan_in, x, source.code, x_indices, x_indptr, source.index_bytes, row)
+        for i in range(count):
+            scatter_row(
+                memory, target + i * layer.inputs_stride, layer.fan_in, x, source.code, x_indices, x_indptr,
+                source.index_bytes, order[first + i],
+            )  # fmt: skip
     else:
-        start = source.start + row * source.row_stride
-        gather_row(memory, target, x, start, layer.fan_in, source.column_stride, source.code)
+        gather_rows(
+            memory, target, layer.inputs_stride, x, source.start, source.row_stride, order, first, count,
+            layer.fan_in, source.column_stride, source.code,
+        )  # fmt: skip
     if plan.normalize:
-        normalize_row(memory, target, layer.fan_in, plan.shift, plan.scale)
+        normalize_rows(memory, target, count, layer.inputs_stride, layer.fan_in, plan.shift, plan.scale)
 
 
 @inlined
-def gather_targets(memory, plan, n_outputs, source, y, classes, row, place):
-    """One row of targets, or the one-hot row of a class, into the target buffer."""
+def gather_targets(memory, plan, n_outputs, source, y, classes, order, first, count, place):
+    """Rows of targets, or the one-hot rows of classes, into the target buffer."""
     target = plan.targets + place * plan.targets_stride
     if source.target_kind == CLASS_TARGET:
         rest = plan.smoothing / n_outputs
-        for j in range(n_outputs):
-            memory[target + j] = rest
-        memory[target + classes[row]] = 1.0 - plan.smoothing + rest
-    elif source.target_kind == DENSE_TARGET:
-        start = source.target_start + row * source.target_row_stride
-        gather_row(memory, target, y, start, n_outputs, source.target_column_stride, source.target_code)
-        if plan.smoothing > 0.0:
+        for i in range(count):
+            row = target + i * plan.targets_stride
             for j in range(n_outputs):
-                memory[target + j] = memory[target + j] * (1.0 - plan.smoothing) + 0.5 * plan.smoothing
+                memory[row + j] = rest
+            memory[row + classes[order[first + i]]] = 1.0 - plan.smoothing + rest
+    elif source.target_kind == DENSE_TARGET:
+        gather_rows(
+            memory, target, plan.targets_stride, y, source.target_start, source.target_row_stride, order, first,
+            count, n_outputs, source.target_column_stride, source.target_code,
+        )  # fmt: skip
+        if plan.smoothing > 0.0:
+            for i in range(count):
+                row = target + i * plan.targets_stride
+                for j in range(n_outputs):
+                    memory[row + j] = memory[row + j] * (1.0 - plan.smoothing) + 0.5 * plan.smoothing
 
 
 @inlined
@@ -104,15 +116,14 @@ def rows_phase(
     for first in range(start, stop, GROUP_ROWS):
         base = thread * GROUP_ROWS if run.predict else first
         count = min(GROUP_ROWS, min(stop, n_rows) - first)
-        for i in range(count):
-            row = order[first + i]
-            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, row, base + i)
-            if not run.predict:
-                if plan.input_dropout > 0.0:
+        gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, base)
+        if not run.predict:
+            if plan.input_dropout > 0.0:
+                for i in range(count):
                     target = layers[0].inputs + (base + i) * layers[0].inputs_stride
                     key = row_key(run.seed, step, 0, before + first + i)
                     dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
-                gather_targets(memory, plan, output.fan_out, source, y, classes, row, base + i)
+            gather_targets(memory, plan, output.fan_out, source, y, classes, order, first, count, base)
         last = base + (count + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
         forward(memory, layers, base, last, run, step, before)
         if run.predict:
