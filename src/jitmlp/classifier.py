@@ -201,8 +201,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self.loss
 
     def _labels(self, outputs):
+        """Classes of the rows of outputs; what the label binarizer does, without its checks."""
+        if self._is_multiclass():
+            return self.classes_.take(outputs.argmax(axis=1))
         if self.n_outputs_ == 1:
             outputs = outputs.ravel()
+            if len(self.classes_) == 2:
+                return self.classes_.take(outputs > 0.5)
         return self._label_binarizer.inverse_transform(outputs)
 
     def _validation_score(self, network, source, rows, y, sample_weight):

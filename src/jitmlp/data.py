@@ -23,6 +23,8 @@ def memory_bytes(array: np.ndarray) -> tuple[np.ndarray, int]:
     """
     if array.size == 0:
         return NO_BYTES, 0
+    if array.flags.c_contiguous and array.flags.writeable:
+        return array.reshape(-1).view(np.uint8), 0
     low, high = np.lib.array_utils.byte_bounds(array)
     start = array.__array_interface__["data"][0]
     raw = (ctypes.c_uint8 * (high - low)).from_address(low)

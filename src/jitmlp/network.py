@@ -158,6 +158,9 @@ class Network:
             for name, values in (("shift", spec.shift), ("scale", spec.scale)):
                 self.memory[self.plan[name][0] :][: len(values)] = values
         self._shares = {}
+        self._prediction = plan.records(1, plan.RUN)
+        for name, value in {"predict": 1, "blocks": 1, "phases": 2}.items():
+            self._prediction[name] = value
 
     def _lay_out_parameters(self, arena):
         lanes = self.lanes
@@ -340,27 +343,35 @@ class Network:
         if order is None:
             order = np.arange(source.n_samples)
         out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
+        self._prediction["batch_size"] = len(order)
         wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
-        run = plan.records(1, plan.RUN)
-        run["predict"], run["batch_size"], run["blocks"], run["phases"] = 1, len(order), 1, 2
-        self._run(1, wanted, source, order, run, NO_TABLE, NO_TOTAL, out)
+        self._run(1, wanted, source, order, self._prediction, NO_TABLE, NO_TOTAL, out)
         return out
 
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""
+        if wanted == 1:
+            return self._run_serial(n_phases, source, order, run, table, total, out)
         with parallel_region(wanted) as n_threads:
-            if n_threads not in self._shares:
-                self._shares[n_threads] = self._share_strips(n_threads)
-            arguments = (
-                self.memory, self.plan, self.layers, self._shares[n_threads], *source.inputs(), source.y,
-                source.classes, source.weights, order, run, table, self.row_loss, self.row_weight,
-                self.penalty, total, out,
-            )  # fmt: skip
             if n_threads == 1:
-                step.run_units(0, n_phases, 0, 1, *arguments)
-            else:
-                dtype = self.spec.dtype
-                if dtype not in _addresses:
-                    _addresses[dtype] = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
-                team = _aligned_zeros(LINE * n_threads, np.dtype(np.int64))
-                step.run_team(_addresses[dtype], n_phases, n_threads, team, *arguments)
+                return self._run_serial(n_phases, source, order, run, table, total, out)
+            arguments = self._arguments(n_threads, source, order, run, table, total, out)
+            dtype = self.spec.dtype
+            if dtype not in _addresses:
+                _addresses[dtype] = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
+            team = _aligned_zeros(LINE * n_threads, np.dtype(np.int64))
+            step.run_team(_addresses[dtype], n_phases, n_threads, team, *arguments)
+
+    def _run_serial(self, n_phases, source, order, run, table, total, out):
+        arguments = self._arguments(1, source, order, run, table, total, out)
+        step.run_units(0, n_phases, 0, 1, *arguments)
+
+    def _arguments(self, n_threads, source, order, run, table, total, out):
+        """What the kernels take, behind the phases and threads."""
+        if n_threads not in self._shares:
+            self._shares[n_threads] = self._share_strips(n_threads)
+        return (
+            self.memory, self.plan, self.layers, self._shares[n_threads], *source.inputs(), source.y,
+            source.classes, source.weights, order, run, table, self.row_loss, self.row_weight,
+            self.penalty, total, out,
+        )  # fmt: skip
