@@ -22,7 +22,15 @@ def pairs(spec):
 
 
 def make_network(
-    units, hidden="relu", output="softmax", loss="log_loss", dtype="float64", seed=0, dropout=(), **options
+    units,
+    hidden="relu",
+    output="softmax",
+    loss="log_loss",
+    dtype="float64",
+    seed=0,
+    dropout=(),
+    batch_norm=False,
+    **options,
 ):
     """A network with random parameters, and copies of them."""
     spec = NetworkSpec(
@@ -32,6 +40,7 @@ def make_network(
         np.dtype(dtype),
         LOSSES[LOSS_CODES[loss]].default,
         dropout=dropout,
+        batch_norm=batch_norm,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import llvmlite
 import numba
+import numpy as np
 from numba import njit
 from numba.core import caching
 
@@ -203,6 +204,8 @@ def inlined(function):
     Numba compiles and optimises a called function on its own and once more inside every
     caller; written into its caller, it costs that once.
     """
+    if numba.config.DISABLE_JIT:
+        return np.errstate(over="ignore")(function)  # compiled integers wrap in silence too
     return njit(inline="always", nogil=True, error_model="numpy")(function)
 
 

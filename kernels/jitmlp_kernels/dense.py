@@ -1,6 +1,13 @@
 """Forward, backward to the input and backward to the parameters, over tiles."""
 
 from jitmlp_kernels.activations import IDENTITY, SOFTMAX, activate, derive
+from jitmlp_kernels.batchnorm import (
+    D_GAMMA,
+    column_gradients,
+    column_statistics,
+    derive_batch,
+    normalize_batch,
+)
 from jitmlp_kernels.cache import inlined
 from jitmlp_kernels.host import TILE_ROWS, VECTOR_BYTES
 from jitmlp_kernels.losses import softmax
@@ -109,22 +116,31 @@ def multiply_rows(
 
 
 @inlined
-def forward(memory, layers, first, last, run, step, before):
-    """Activations of every layer for the rows ``first`` to ``last`` of the buffers.
+def forward(memory, layers, first, last, run, step, before, resume):
+    """Activations layer by layer for the rows ``first`` to ``last`` of the buffers.
 
-    ``step`` and ``before``, the rows of the mini-batch in earlier blocks, choose what
-    dropout drops.
+    Training stops before a batch normalization, for its sums over the mini-batch, and
+    resumes there with ``resume`` that layer; -1 is the start. ``step`` and ``before``, the
+    rows of the mini-batch in earlier blocks, choose what dropout drops.
     """
     lanes = VECTOR_BYTES // memory.itemsize
-    for l in range(layers.size):
+    for l in range(max(resume, 0), layers.size):
         layer = layers[l]
-        panel = layer.fan_in_padded * lanes
-        multiply_rows(
-            memory, first, last, layer.inputs, layer.inputs_stride, layer.weights, panel, layer.panels,
-            lanes, layer.bias, lanes, layer.preactivations, layer.stride, layer.fan_in,
-        )  # fmt: skip
-        copied = layer.preactivations != layer.outputs
         top = first * layer.stride
+        if l != resume:
+            panel = layer.fan_in_padded * lanes
+            multiply_rows(
+                memory, first, last, layer.inputs, layer.inputs_stride, layer.weights, panel, layer.panels,
+                lanes, layer.bias, lanes, layer.linear, layer.stride, layer.fan_in,
+            )  # fmt: skip
+            if layer.batch_norm and not run.predict:
+                break
+        if layer.batch_norm:
+            normalize_batch(
+                memory, layer.linear + top, layer.preactivations + top, last - first, layer.stride,
+                layer.statistics, layer.panels * lanes, layer.gamma, layer.beta, run.predict,
+            )  # fmt: skip
+        copied = layer.preactivations != layer.outputs
         if layer.activation == SOFTMAX:
             for i in range(first, last):
                 row = i * layer.stride
@@ -143,10 +159,21 @@ def forward(memory, layers, first, last, run, step, before):
 
 
 @inlined
-def backward_input(memory, plan, layers, first, last, run, step, before):
-    """Deltas of every hidden layer from those of the output layer."""
+def backward_input(memory, plan, layers, first, last, run, step, before, top, count):
+    """Deltas of the hidden layers below layer ``top``, down to a batch normalization.
+
+    A normalized ``top`` first has its own deltas carried through the normalization, with
+    the sums over the mini-batch of ``count`` rows.
+    """
     lanes = VECTOR_BYTES // memory.itemsize
-    for l in range(layers.size - 1, 0, -1):
+    if layers[top].batch_norm:
+        layer = layers[top]
+        start = first * layer.stride
+        derive_batch(
+            memory, layer.linear + start, layer.deltas + start, last - first, layer.stride, layer.statistics,
+            layer.panels * lanes, layer.gamma, count,
+        )  # fmt: skip
+    for l in range(top, 0, -1):
         layer, below = layers[l], layers[l - 1]
         panel = layer.panels * lanes * lanes
         multiply_rows(
@@ -159,10 +186,45 @@ def backward_input(memory, plan, layers, first, last, run, step, before):
                 key = row_key(run.seed, step, l, before + i)
                 dropout(memory, row, row, below.fan_out, key, below.dropout)
         if below.activation != IDENTITY:
-            top = first * below.stride
+            start = first * below.stride
             derive(
-                memory, below.deltas + top, below.slope_values + top, last - first, below.stride,
+                memory, below.deltas + start, below.slope_values + start, last - first, below.stride,
                 below.fan_out, below.activation, below.parameter,
+            )  # fmt: skip
+        if below.batch_norm:
+            break
+
+
+@inlined
+def normalization_sums(memory, layer, backward, rows, thread, n_threads):
+    """Sums over the mini-batch for a thread's columns of a normalized layer."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    width = layer.panels * lanes
+    for j in range(thread * layer.panels // n_threads, (thread + 1) * layer.panels // n_threads):
+        values, statistics = layer.linear + j * lanes, layer.statistics + j * lanes
+        if backward:
+            deltas = layer.deltas + j * lanes
+            column_gradients(memory, values, deltas, layer.stride, rows, statistics, width)
+        else:
+            column_statistics(memory, values, layer.stride, rows, statistics, width)
+
+
+@inlined
+def train_normalization(memory, plan, layer, l, deferred, computed, run, table, step, scale, factor, penalty):
+    """Update of gamma and beta; see :func:`train_strips`."""
+    lanes = VECTOR_BYTES // memory.itemsize
+    width = layer.panels * lanes
+    for k in range(2):
+        parameters = layer.gamma if k == 0 else layer.beta
+        gradients = layer.statistics + (D_GAMMA + k) * width
+        if deferred and not computed:
+            penalty[2 * plan.n_strips + l] += gradient_squares(
+                memory, gradients, parameters, 1, layer.panels, lanes, 0.0, scale
+            )
+        else:
+            update_parameters(
+                memory, gradients, lanes, parameters, 1, layer.panels, lanes, plan.state_stride,
+                run.optimizer, table, step, 0.0, scale * factor, run.clip_value,
             )  # fmt: skip
 
 

@@ -18,6 +18,11 @@ LAYER = np.dtype(
         ("bias", np.int64),
         ("inputs", np.int64),  # [rows][inputs_stride]
         ("inputs_stride", np.int64),
+        ("batch_norm", np.int64),  # whether the layer is normalized
+        ("linear", np.int64),  # what is normalized; the same place as preactivations else
+        ("gamma", np.int64),
+        ("beta", np.int64),
+        ("statistics", np.int64),  # see jitmlp_kernels.batchnorm
         ("preactivations", np.int64),  # the same place as outputs unless needed later
         ("outputs", np.int64),
         ("deltas", np.int64),
@@ -52,6 +57,7 @@ PLAN = np.dtype(
         ("normalize", np.int64),  # whether inputs become (x - shift) * scale
         ("shift", np.int64),
         ("scale", np.int64),
+        ("n_normalized", np.int64),  # layers with batch normalization
         ("n_strips", np.int64),  # of the weights of all layers, each TILE_ROWS rows
     ],
     align=True,

@@ -16,7 +16,9 @@ from jitmlp_kernels.dense import (
     backward_input,
     forward,
     limit_unit_norms,
+    normalization_sums,
     train_bias,
+    train_normalization,
     train_strips,
 )
 from jitmlp_kernels.gather import gather_rows, normalize_rows, scatter_row
@@ -100,42 +102,67 @@ def share(n_rows, n_threads, thread):
 
 
 @inlined
+def normalized_layer(layers, number):
+    """Index of the ``number``-th layer with batch normalization, -1 for none."""
+    for l in range(layers.size):
+        if layers[l].batch_norm:
+            if number == 0:
+                return l
+            number -= 1
+    return -1
+
+
+@inlined
 def rows_phase(
     memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights, order, before,
-    thread, n_threads, run, step, row_loss, row_weight, out,
+    thread, n_threads, run, step, row_loss, row_weight, out, part,
 ):  # fmt: skip
-    """Gather and forward for a thread's rows, then their outputs, or loss and deltas.
+    """A thread's rows of the block: gather, forward, loss, deltas; or outputs in prediction.
 
     ``order`` holds the rows of the block, ``before`` counts those of the mini-batch that
     earlier blocks have done. In training row ``i`` of the block has place ``i`` of the
     buffers; in prediction a thread goes through all its rows in places of its own.
+
+    Each of ``m`` batch normalizations cuts the way forward in two, and the way back:
+    parts 0, 2, ... 2m go forward, the last of them with loss and deltas; parts 2m + 2, ...
+    4m go on backward; those between are sums over the mini-batch.
     """
+    m = 0 if run.predict else plan.n_normalized
+    resume, top = -1, plan.n_layers - 1
+    if part > 2 * m:
+        top = normalized_layer(layers, (4 * m - part) // 2)
+    elif part > 0:
+        resume = normalized_layer(layers, part // 2 - 1)
     output = layers[plan.n_layers - 1]
     n_rows = order.size
     start, stop = share(n_rows, n_threads, thread)
     for first in range(start, stop, GROUP_ROWS):
         base = thread * GROUP_ROWS if run.predict else first
         count = min(GROUP_ROWS, min(stop, n_rows) - first)
-        gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, base)
-        if not run.predict:
-            if plan.input_dropout > 0.0:
-                for i in range(count):
-                    target = layers[0].inputs + (base + i) * layers[0].inputs_stride
-                    key = row_key(run.seed, step, 0, before + first + i)
-                    dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
-            gather_targets(memory, plan, output.fan_out, source, y, classes, order, first, count, base)
         last = base + (count + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
-        forward(memory, layers, base, last, run, step, before)
+        if part == 0:
+            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, base)
+            if not run.predict:
+                if plan.input_dropout > 0.0:
+                    for i in range(count):
+                        target = layers[0].inputs + (base + i) * layers[0].inputs_stride
+                        key = row_key(run.seed, step, 0, before + first + i)
+                        dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
+                gather_targets(memory, plan, output.fan_out, source, y, classes, order, first, count, base)
+        if part <= 2 * m:
+            forward(memory, layers, base, last, run, step, before, resume)
         if run.predict:
             for i in range(count):
                 row = output.outputs + (base + i) * output.stride
                 for j in range(output.fan_out):
                     out[first + i, j] = memory[row + j]
         else:
-            for place in range(base, base + count):
-                row_weight[before + place] = weights[order[place]] if weights.size else 1.0
-            output_deltas(memory, plan, output, base, count, before, row_weight, row_loss)
-            backward_input(memory, plan, layers, base, last, run, step, before)
+            if part == 2 * m:
+                for place in range(base, base + count):
+                    row_weight[before + place] = weights[order[place]] if weights.size else 1.0
+                output_deltas(memory, plan, output, base, count, before, row_weight, row_loss)
+            if part >= 2 * m:
+                backward_input(memory, plan, layers, base, last, run, step, before, top, n_rows)
 
 
 @inlined
@@ -166,27 +193,38 @@ def run_unit(
 ):  # fmt: skip
     """One thread's unit of one phase: which step, block and part of it, and its work.
 
-    A step's phases are rows and weights of every block; then, where asked for, the update
+    A step's phases are, for every block, the rows in one part or, with batch normalization,
+    in several with sums between them, and the weights; then, where asked for, the update
     with a clipped gradient norm, and the limit on the units' norms.
     """
     step, part = phase // run.phases, phase % run.phases
-    block = min(part // 2, run.blocks - 1)
+    m = plan.n_normalized
+    block_parts = 4 * m + 2  # of which the last is the weights
+    computed = part >= block_parts * run.blocks
+    block = run.blocks - 1 if computed else part // block_parts
     n_batch = min(run.batch_size, order.size - step * run.batch_size)
     before = min(block * plan.block_rows, n_batch)
     n_rows = n_batch if run.predict else min(plan.block_rows, n_batch - before)
-    if part < 2 * run.blocks and part % 2 == 0:
-        start = step * run.batch_size + before
-        rows_phase(
-            memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights,
-            order[start : start + n_rows], before, thread, n_threads, run,
-            run.first_step + step, row_loss, row_weight, out,
-        )  # fmt: skip
-        if thread == 0 and block == 0 and run.clip_norm < np.inf:
+    deferred = run.clip_norm < np.inf
+    if not computed and part % block_parts < 4 * m + 1:
+        part = part % block_parts
+        if part % 2 == 0:
+            start = step * run.batch_size + before
+            rows_phase(
+                memory, plan, layers, source, x, x_indices, x_indptr, y, classes, weights,
+                order[start : start + n_rows], before, thread, n_threads, run,
+                run.first_step + step, row_loss, row_weight, out, part,
+            )  # fmt: skip
+        else:
+            backward = part > 2 * m
+            number = (4 * m - 1 - part) // 2 if backward else part // 2
+            layer = layers[normalized_layer(layers, number)]
+            normalization_sums(memory, layer, backward, n_rows, thread, n_threads)
+        if thread == 0 and block == 0 and part == 0 and deferred:
             for i in range(plan.n_strips, 2 * plan.n_strips + plan.n_layers):
                 penalty[i] = 0.0
         return
-    deferred = run.clip_norm < np.inf
-    if part >= 2 * run.blocks and not (deferred and part == 2 * run.blocks):
+    if computed and not (deferred and part == block_parts * run.blocks):
         limit_unit_norms(memory, layers, run, thread, n_threads)
         return
     finish = block == run.blocks - 1
@@ -194,7 +232,6 @@ def run_unit(
     if finish:
         weight = total_weight(row_weight, n_batch, weights.size > 0)
         scale = 1.0 / weight if weight != 0.0 else 0.0
-    computed = part >= 2 * run.blocks
     if finish and not computed and thread == 0:
         loss = 0.0
         for i in range(n_batch):
@@ -213,6 +250,10 @@ def run_unit(
                     memory, plan, layer, l, n_rows, block == 0, finish, deferred, computed, scratch, run,
                     table, step, scale, factor, penalty,
                 )  # fmt: skip
+                if layer.batch_norm:
+                    train_normalization(
+                        memory, plan, layer, l, deferred, computed, run, table, step, scale, factor, penalty
+                    )
             train_strips(
                 memory, plan, layer, first, last, n_rows, block == 0, finish, deferred, computed, scratch,
                 run, table, step, scale, factor, n_batch, penalty,

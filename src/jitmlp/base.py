@@ -17,7 +17,7 @@ from jitmlp.data import Source, is_readable
 from jitmlp.initializers import draw_layer
 from jitmlp.lbfgs import fit_lbfgs
 from jitmlp.memory import check_memory
-from jitmlp.network import Network, NetworkSpec
+from jitmlp.network import Network, NetworkSpec, fold_normalization, new_normalization
 from jitmlp.normalization import NORMALIZATIONS, learn_normalization
 from jitmlp.options import (
     SOLVERS,
@@ -98,6 +98,7 @@ class BaseMLP(BaseEstimator, ABC):
         "clip_value": [Interval(Real, 0, None, closed="neither"), None],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), tuple, list],
+        "batch_norm": ["boolean"],
         "normalize": [StrOptions(set(NORMALIZATIONS)), None],
         "restore_best": ["boolean"],
         "callback": [callable, None],
@@ -197,6 +198,7 @@ class BaseMLP(BaseEstimator, ABC):
             self._loss_parameter(),
             getattr(self, "label_smoothing", 0.0),
             dropout_rates(self.dropout, len(sizes)),
+            bool(self.batch_norm),
             self.input_shift_,
             self.input_scale_,
         )
@@ -229,10 +231,10 @@ class BaseMLP(BaseEstimator, ABC):
     def _refuse_for_lbfgs(self, spec):
         """L-BFGS needs a smooth function of the parameters that does not change."""
         limits = self.l1, self.max_norm, self.clip_value, self.clip_norm
-        if any(limits) or spec.dropout:
+        if any(limits) or spec.dropout or spec.batch_norm:
             raise ValueError(
-                "solver='lbfgs' does not support l1, max_norm, clip_value, clip_norm and dropout; "
-                "use a stochastic solver"
+                "solver='lbfgs' does not support l1, max_norm, clip_value, clip_norm, dropout and "
+                "batch_norm; use a stochastic solver"
             )
 
     def _fitted_units(self):
@@ -264,7 +266,8 @@ class BaseMLP(BaseEstimator, ABC):
             )
             self.coefs_.append(coef.astype(spec.dtype, copy=False))
             self.intercepts_.append(intercept.astype(spec.dtype, copy=False))
-        self._best_coefs, self._best_intercepts = list(self.coefs_), list(self.intercepts_)
+        self.batch_norm_ = new_normalization(spec)
+        self._best = list(self.coefs_), list(self.intercepts_), self.batch_norm_
         self._optimizer_state = None
         if self.solver in STOCHASTIC_SOLVERS:
             self.loss_curve_ = []
@@ -292,13 +295,18 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _freeze(self):
         """Make the parameters read-only, so that packed copies of them cannot go stale."""
-        for array in (*self.coefs_, *self.intercepts_):
+        for array in self._parameter_arrays():
             array.flags.writeable = False
         self._packed = []
 
+    def _parameter_arrays(self):
+        """All arrays that a prediction depends on."""
+        normalization = (array for layer in self.batch_norm_ for array in layer)
+        return (*self.coefs_, *self.intercepts_, *normalization)
+
     def _borrow_network(self):
         """A network with the current parameters that no other thread is using."""
-        parameters = (*self.coefs_, *self.intercepts_)
+        parameters = self._parameter_arrays()
         idle = self.__dict__.setdefault("_packed", [])
         try:
             packed, network = idle.pop()
@@ -308,7 +316,7 @@ class BaseMLP(BaseEstimator, ABC):
         except IndexError:
             pass
         network = Network(self._spec.for_prediction(), 1, available_threads(self.n_threads))
-        network.pack(self.coefs_, self.intercepts_)
+        network.pack(*fold_normalization(self.coefs_, self.intercepts_, self.batch_norm_))
         return parameters, network
 
     def _check_X(self, X):
@@ -348,8 +356,7 @@ class BaseMLP(BaseEstimator, ABC):
 
         check_is_fitted(self)
         return NeuralNetwork(
-            self.coefs_,
-            self.intercepts_,
+            *fold_normalization(self.coefs_, self.intercepts_, self.batch_norm_),
             self.activation,
             self.out_activation_,
             self._spec.loss,

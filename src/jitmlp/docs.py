@@ -90,6 +90,9 @@ dropout : float or tuple, default=0.0
     Share of the units of every hidden layer that is dropped in a training step, or a tuple
     with the shares of the inputs and of each hidden layer. The rest is scaled up, so
     prediction uses all units as they are.
+batch_norm : bool, default=False
+    Whether the preactivations of the hidden layers are normalized over the mini-batch, then
+    scaled and shifted by learned values; prediction uses running means and variances.
 normalize : {{'minmax', 'standard', 'robust'}}, default=None
     Normalization of the inputs, learned in ``fit`` and applied to each row as it is read:
     to [0, 1]; to mean 0 and deviation 1; to median 0 and interquartile range 1. Sparse
@@ -114,6 +117,9 @@ validation_scores_ : list of float or None
     Score of the held-out rows after every epoch, with early stopping.
 best_validation_score_ : float or None
     The best of them.
+batch_norm_ : list of list of ndarray of shape (fan_out,)
+    Gamma, beta, running mean and running variance of every hidden layer; empty without
+    ``batch_norm``.
 input_shift_, input_scale_ : ndarray of shape (n_features,) or None
     With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
 t_ : int

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitmlp.data import Source
 from jitmlp.threads import parallel_region
-from jitmlp_kernels import activations, losses, optimizers, plan, step
+from jitmlp_kernels import activations, batchnorm, losses, optimizers, plan, step
 from jitmlp_kernels.call import address_of
 from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
 from jitmlp_kernels.team import LINE
@@ -51,6 +51,8 @@ class NetworkSpec:
         Of the loss; the share of a class target that is spread over all classes.
     dropout : tuple of float
         Shares dropped of the inputs and of every hidden layer; empty for none.
+    batch_norm : bool
+        Whether the hidden layers are normalized over the mini-batch.
     shift, scale : ndarray of shape (n_features,), optional
         Inputs become ``(x - shift) * scale``.
     """
@@ -62,12 +64,13 @@ class NetworkSpec:
     loss_parameter: float = 0.0
     smoothing: float = 0.0
     dropout: tuple[float, ...] = ()
+    batch_norm: bool = False
     shift: np.ndarray | None = None
     scale: np.ndarray | None = None
 
     def for_prediction(self) -> NetworkSpec:
         """The same without what only training does."""
-        return replace(self, dropout=(), smoothing=0.0)
+        return replace(self, dropout=(), smoothing=0.0, batch_norm=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,24 @@ class Constraints:
     clip_value: float = np.inf
     clip_norm: float = np.inf
     max_norm: float = np.inf
+
+
+def new_normalization(spec: NetworkSpec):
+    """Gamma, beta, running mean and variance of the hidden layers before training."""
+    if not spec.batch_norm:
+        return []
+    start = (1.0, 0.0, 0.0, 1.0)
+    return [[np.full(n, value, spec.dtype) for value in start] for n in spec.layer_units[1:-1]]
+
+
+def fold_normalization(coefs, intercepts, normalization):
+    """The coefficients and intercepts that compute the same without normalization."""
+    coefs, intercepts = list(coefs), list(intercepts)
+    for i, (gamma, beta, mean, variance) in enumerate(normalization):
+        scale = gamma / np.sqrt(variance + batchnorm.EPSILON)
+        coefs[i] = coefs[i] * scale
+        intercepts[i] = (intercepts[i] - mean) * scale + beta
+    return coefs, intercepts
 
 
 def _up(number: int, multiple: int) -> int:
@@ -145,7 +166,8 @@ class Network:
         self.plan = plan.records(1, plan.PLAN)
         arena = _Arena(spec.dtype.itemsize)
         self._lay_out_parameters(arena)
-        blocks = -(-rows // MAX_BLOCK_ROWS)
+        # batch normalization needs the sums over all rows before it can go on with any
+        blocks = 1 if spec.batch_norm else -(-rows // MAX_BLOCK_ROWS)
         self.block_rows = _up(-(-rows // blocks), TILE_ROWS)
         self._lay_out_state(arena, accumulate or blocks > 1)
         self._lay_out_buffers(arena, keep_preactivations)
@@ -165,18 +187,21 @@ class Network:
     def _lay_out_parameters(self, arena):
         lanes = self.lanes
         strips = 0
-        for layer, fan_in, fan_out, activation in zip(
-            self.layers, self.spec.layer_units, self.spec.layer_units[1:], self.spec.activations
-        ):
+        units = self.spec.layer_units
+        for l, (fan_in, fan_out, activation) in enumerate(zip(units, units[1:], self.spec.activations)):
+            layer, hidden = self.layers[l], l < self.n_layers - 1
             layer["fan_in"], layer["fan_out"] = fan_in, fan_out
             layer["fan_in_padded"] = _up(fan_in, TILE_ROWS)
             layer["panels"] = -(-fan_out // lanes)
             layer["activation"], layer["parameter"] = activation.code, activation.parameter
             layer["weights"] = arena.take(layer["panels"] * layer["fan_in_padded"] * lanes)
-            layer["bias"] = arena.take(layer["panels"] * lanes)
+            for name in ("bias", "gamma", "beta") if hidden and self.spec.batch_norm else ("bias",):
+                layer[name] = arena.take(layer["panels"] * lanes)
+            layer["batch_norm"] = hidden and self.spec.batch_norm
             layer["first_strip"] = strips
             strips += layer["fan_in_padded"] // TILE_ROWS
         self.plan["n_strips"] = strips
+        self.plan["n_normalized"] = int(self.layers["batch_norm"].sum())
 
     def _lay_out_state(self, arena, accumulate):
         # An odd number of cache lines, so that a parameter and its state never fall
@@ -222,6 +247,10 @@ class Network:
             layer["preactivations"] = arena.take(rows * stride) if apart else inputs
             layer["dropout"] = rate
             inputs = layer["dropped"] = arena.take(rows * stride) if rate else inputs
+            layer["linear"] = layer["preactivations"]
+            if layer["batch_norm"]:
+                layer["linear"] = arena.take(rows * stride)
+                layer["statistics"] = arena.take(batchnorm.VECTORS * layer["panels"] * lanes)
             layer["slope_values"] = layer["preactivations"] if needed else layer["outputs"]
         record["n_layers"], record["block_rows"] = self.n_layers, self.block_rows
         record["targets"], record["targets_stride"] = arena.take(rows * stride), stride
@@ -290,9 +319,30 @@ class Network:
                 view = self.memory[layer["transposed"] :][: across.size].reshape(panels, -1, lanes)
                 view[...] = across.reshape(-1, panels, lanes).transpose(1, 0, 2)
 
-    def parameters(self):
-        """The stretch of memory that holds all parameters (a view)."""
-        return self.memory[: self.plan["state_stride"][0]]
+    def _normalization_views(self, layer, slot):
+        """Gamma, beta, running mean and running variance of a layer; the first two of a slot."""
+        width = layer["panels"] * self.lanes
+        shift = slot * self.plan["state_stride"][0]
+        running = [
+            layer["statistics"] + k * width for k in (batchnorm.RUNNING_MEAN, batchnorm.RUNNING_VARIANCE)
+        ]
+        starts = [layer["gamma"] + shift, layer["beta"] + shift, *running]
+        return [self.memory[start : start + layer["fan_out"]] for start in starts]
+
+    def unpack_normalization(self, slot=0):
+        """Copies of gamma, beta, running mean and variance of every normalized layer."""
+        normalized = [layer for layer in self.layers if layer["batch_norm"]]
+        return [[view.copy() for view in self._normalization_views(layer, slot)] for layer in normalized]
+
+    def pack_normalization(self, values, slot=0):
+        """Lay gamma, beta, running mean and variance into the kernels' memory."""
+        normalized = [layer for layer in self.layers if layer["batch_norm"]]
+        for layer, arrays in zip(normalized, values):
+            for view, array in zip(self._normalization_views(layer, slot), arrays):
+                view[...] = array
+            start = layer["statistics"] + batchnorm.RUNNING_INVERSE * layer["panels"] * self.lanes
+            inverse = 1 / np.sqrt(arrays[3] + batchnorm.EPSILON)
+            self.memory[start : start + layer["fan_out"]] = inverse
 
     def buffer(self, layer: int, field: str, rows: int):
         """View of the first rows of a layer's ``preactivations``, ``outputs`` or ``deltas``."""
@@ -327,7 +377,8 @@ class Network:
         for name, value in vars(constraints).items():
             run[name] = value
         blocks = run["blocks"] = -(-batch_size // self.block_rows)
-        run["phases"] = 2 * blocks + (constraints.clip_norm < np.inf) + (constraints.max_norm < np.inf)
+        parts = 4 * self.plan["n_normalized"] + 2
+        run["phases"] = parts * blocks + (constraints.clip_norm < np.inf) + (constraints.max_norm < np.inf)
         run["first_step"], run["seed"] = first_step, seed
         total = np.zeros(1)
         self.penalty[:] = 0

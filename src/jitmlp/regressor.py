@@ -107,6 +107,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         clip_value=None,
         clip_norm=None,
         dropout=0.0,
+        batch_norm=False,
         normalize=None,
         restore_best=False,
         callback=None,
@@ -147,6 +148,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.clip_value = clip_value
         self.clip_norm = clip_norm
         self.dropout = dropout
+        self.batch_norm = batch_norm
         self.normalize = normalize
         self.restore_best = restore_best
         self.callback = callback

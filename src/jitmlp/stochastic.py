@@ -42,6 +42,7 @@ def _make_trainer(model, batch_size, incremental):
         accumulate=constraints.clip_norm < np.inf,
     )
     network.pack(model.coefs_, model.intercepts_)
+    network.pack_normalization(model.batch_norm_)
     # drawn only where it is needed: scikit-learn draws nothing here
     seed = int(model._random_state.randint(2**31)) if any(model._spec.dropout) else 0
     trainer = Trainer(network, rate, hyperparameters, constraints, seed)
@@ -105,10 +106,19 @@ def fit_stochastic(model, source, y, sample_weight, incremental) -> None:
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.")
     if model.early_stopping or model.restore_best:
-        model.coefs_, model.intercepts_ = model._best_coefs, model._best_intercepts
+        model.coefs_, model.intercepts_, model.batch_norm_ = model._best
     else:
-        model.coefs_, model.intercepts_ = trainer.network.unpack()
+        _take_parameters(model, trainer)
     model._optimizer_state = trainer.state() if incremental else None
+
+
+def _parameters(trainer):
+    """Copies of coefficients, intercepts and normalization as they are now."""
+    return (*trainer.network.unpack(), trainer.network.unpack_normalization())
+
+
+def _take_parameters(model, trainer):
+    model.coefs_, model.intercepts_, model.batch_norm_ = _parameters(trainer)
 
 
 def _note_loss(model, trainer):
@@ -118,7 +128,7 @@ def _note_loss(model, trainer):
     if model.loss_ < model.best_loss_:
         model.best_loss_ = model.loss_
         if model.restore_best:
-            model._best_coefs, model._best_intercepts = trainer.network.unpack()
+            model._best = _parameters(trainer)
 
 
 def _note_score(model, trainer, source, held_out, y, sample_weight):
@@ -132,14 +142,14 @@ def _note_score(model, trainer, source, held_out, y, sample_weight):
     model._no_improvement_count = model._no_improvement_count + 1 if worse else 0
     if score > model.best_validation_score_:
         model.best_validation_score_ = score
-        model._best_coefs, model._best_intercepts = trainer.network.unpack()
+        model._best = _parameters(trainer)
 
 
 def _stops(model, trainer):
     """Whether training ends here, by plateau or by the callback's word."""
     stops = False
     if model.callback is not None:
-        model.coefs_, model.intercepts_ = trainer.network.unpack()
+        _take_parameters(model, trainer)
         stops = bool(model.callback(model))
     if model._no_improvement_count > model.n_iter_no_change:
         what = "Validation score" if model.early_stopping else "Training loss"

@@ -131,12 +131,20 @@ class Trainer:
 
     def state(self) -> dict:
         """The optimizer's state, independent of the kernels' memory layout."""
-        slots = [self.network.unpack(slot + 1) for slot in range(len(self.network.slots))]
+        network = self.network
+        slots = [
+            (network.unpack(slot), network.unpack_normalization(slot))
+            for slot in range(1, len(network.slots) + 1)
+        ]
         return {"steps": self.steps, "learning_rate": self.learning_rate, "slots": slots}
 
     def restore(self, state: dict) -> None:
         """Go on from what :meth:`state` gave."""
         self.steps = state["steps"]
         self.learning_rate = state["learning_rate"]
-        for number, (coefs, intercepts) in enumerate(state["slots"]):
-            self.network.pack(coefs, intercepts, slot=number + 1)
+        running = self.network.unpack_normalization()
+        for number, (parameters, normalization) in enumerate(state["slots"], 1):
+            self.network.pack(*parameters, slot=number)
+            # a slot has no running values: those of the network stay
+            own = [[*slot[:2], *now[2:]] for slot, now in zip(normalization, running)]
+            self.network.pack_normalization(own, slot=number)
