@@ -207,7 +207,10 @@ TARGETS = {
 def test_kernels_are_right_on_every_target(changes, tmp_path):
     """Check 7: the kernels' tests with other vector widths, bounds checks and without a compiler."""
     here = Path(__file__).parent
-    tests = [here / f"test_{name}.py" for name in ("network", "optimizers", "activations", "microkernel", "batchnorm", "regularization")]
+    tests = [
+        here / f"test_{name}.py"
+        for name in ("network", "optimizers", "activations", "microkernel", "batchnorm", "regularization")
+    ]
     environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)} | {k: str(v) for k, v in changes.items()}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *map(str, tests)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here.parent)

@@ -1,0 +1,37 @@
+"""
+Batch, mini-batch and stochastic descent
+========================================
+
+One parameter, ``batch_size``, makes all three. Small batches make many noisy steps an
+epoch, the full batch one smooth step.
+"""
+
+import os
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+
+from jitmlp import MLPClassifier
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+epochs = 10 if os.environ.get("SMALL_EXAMPLES") else 60
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+names, seconds = [], []
+for size, name in ((len(X), "batch"), (32, "mini-batch of 32"), (1, "stochastic")):
+    start = time.perf_counter()
+    model = MLPClassifier(
+        (30,), solver="gradient_descent", batch_size=size, learning_rate_init=0.1, max_iter=epochs, tol=0.0,
+        n_iter_no_change=epochs, random_state=0, alpha=0.0,
+    ).fit(X, y)  # fmt: skip
+    seconds.append((time.perf_counter() - start) / epochs)
+    names.append(name)
+    wobble = np.std(np.diff(model.loss_curve_[epochs // 2 :]))
+    left.plot(range(1, epochs + 1), model.loss_curve_, label=f"{name} ({wobble:.1e} from epoch to epoch)")
+left.set(xlabel="epoch", ylabel="loss", yscale="log")
+left.legend(fontsize=8)
+right.bar(names, seconds)
+right.set(ylabel="seconds an epoch", yscale="log")
+plt.show()

@@ -1,0 +1,47 @@
+"""
+The learning rate
+=================
+
+Too small it crawls, too large it jumps from side to side. Starting large and going down by
+a schedule takes the good of both.
+"""
+
+import os
+
+import matplotlib.pyplot as plt
+from sklearn.datasets import load_digits
+
+from jitmlp import MLPClassifier
+from jitmlp.schedules import LearningRate
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+epochs = 12 if os.environ.get("SMALL_EXAMPLES") else 40
+options = dict(
+    hidden_layer_sizes=(30,), solver="sgd", momentum=0.5, max_iter=epochs, tol=0.0, n_iter_no_change=epochs,
+    random_state=0,
+)  # fmt: skip
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+for rate in (0.001, 0.05, 3.0):
+    model = MLPClassifier(learning_rate_init=rate, **options).fit(X, y)
+    axes[0].plot(model.loss_curve_, label=f"constant {rate}")
+schedules = {
+    "step": {"every": epochs // 4},
+    "exponential": {"factor": 0.9},
+    "invscaling": {},
+    "cosine": {},
+    "one_cycle": {},
+    "adaptive": {},
+}
+steps = -(-len(X) // 200)
+for name, parameters in schedules.items():
+    rates = LearningRate(name, 0.3, parameters, 0.5)
+    axes[1].plot([rates.rates(e * steps, steps, epochs)[-1] for e in range(epochs)], label=name)
+    model = MLPClassifier(
+        learning_rate=name, learning_rate_params=parameters, learning_rate_init=0.3, **options
+    )
+    axes[2].plot(model.fit(X, y).loss_curve_, label=name)
+for axis, label in zip(axes, ("loss", "learning rate", "loss")):
+    axis.set(xlabel="epoch", ylabel=label, yscale="log")
+    axis.legend(fontsize=7)
+plt.show()
