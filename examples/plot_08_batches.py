@@ -28,8 +28,8 @@ for size, name in ((len(X), "batch"), (32, "mini-batch of 32"), (1, "stochastic"
     ).fit(X, y)  # fmt: skip
     seconds.append((time.perf_counter() - start) / epochs)
     names.append(name)
-    wobble = np.std(np.diff(model.loss_curve_[epochs // 2 :]))
-    left.plot(range(1, epochs + 1), model.loss_curve_, label=f"{name} ({wobble:.1e} from epoch to epoch)")
+    wobble = np.std(np.diff(np.log(model.loss_curve_)))
+    left.plot(range(1, epochs + 1), model.loss_curve_, label=f"{name} (log loss varies by {wobble:.2f})")
 left.set(xlabel="epoch", ylabel="loss", yscale="log")
 left.legend(fontsize=8)
 right.bar(names, seconds)

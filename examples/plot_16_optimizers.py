@@ -16,7 +16,7 @@ X = rng.normal(size=(200, 2)) * [1.0, 0.25]
 y = X @ [1.0, 1.0]
 rates = {
     "gradient_descent": 1.7, "momentum": 0.3, "nesterov": 0.3, "adagrad": 1.0, "rmsprop": 0.05, "adam": 0.2,
-    "adamw": 0.2, "nadam": 0.2, "lion": 0.08,
+    "adamw": 0.2, "nadam": 0.2, "lion": 0.05,
 }  # fmt: skip
 a, b = np.meshgrid(np.linspace(-2.2, 2.8, 120), np.linspace(-2.5, 2.5, 120))
 cost = 0.5 * ((a[..., None] - 1) * X[:, 0] + (b[..., None] - 1) * X[:, 1]) ** 2

@@ -114,7 +114,13 @@ class LearningRate:
         self.initial = float(initial)
         self.current = float(initial)
         self.power_t = power_t
-        self.parameters = {} if callable(schedule) else {**BY_NAME[schedule].parameters, **parameters}
+        defaults = {} if callable(schedule) else BY_NAME[schedule].parameters
+        if set(parameters) - set(defaults):
+            raise ValueError(
+                f"The 'learning_rate_params' parameter must be a dict with keys among "
+                f"{sorted(defaults)} for learning_rate={schedule!r}. Got {parameters!r} instead."
+            )
+        self.parameters = {**defaults, **parameters}
         self.best = np.inf
         self.waited = 0
 
