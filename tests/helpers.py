@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from jitmlp.network import LayerSpec, Network, NetworkSpec
+from jitmlp.network import Network
+from jitmlp.spec import LayerSpec, NetworkSpec
 from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from jitmlp_kernels.losses import CODES as LOSS_CODES
 from jitmlp_kernels.losses import LOSSES

@@ -10,7 +10,7 @@ import reference
 from helpers import make_network
 from jitmlp import MLPClassifier, MLPRegressor
 from jitmlp.data import Source
-from jitmlp.network import Constraints
+from jitmlp.spec import Constraints
 from jitmlp_kernels.batchnorm import EPSILON, MOMENTUM
 from jitmlp_kernels.optimizers import coefficient_table
 

@@ -8,7 +8,7 @@ import pytest
 import reference
 from helpers import make_network, pairs
 from jitmlp.data import Source
-from jitmlp.network import Constraints
+from jitmlp.spec import Constraints
 from jitmlp_kernels.activations import ACTIVATIONS
 from jitmlp_kernels.losses import LOSSES
 from jitmlp_kernels.optimizers import coefficient_table

@@ -5,7 +5,7 @@ import pytest
 
 from helpers import make_network
 from jitmlp.data import Source
-from jitmlp.network import Constraints
+from jitmlp.spec import Constraints
 from jitmlp_kernels.optimizers import coefficient_table
 
 torch = pytest.importorskip("torch", reason="PyTorch is a peer, not a dependency")

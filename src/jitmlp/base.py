@@ -17,7 +17,7 @@ from jitmlp.data import Source, is_readable
 from jitmlp.initializers import draw_layer
 from jitmlp.lbfgs import fit_lbfgs
 from jitmlp.memory import check_memory
-from jitmlp.network import Network, NetworkSpec, fold_normalization, new_normalization
+from jitmlp.network import Network
 from jitmlp.normalization import NORMALIZATIONS, learn_normalization
 from jitmlp.options import (
     SOLVERS,
@@ -29,6 +29,7 @@ from jitmlp.options import (
     output_activation,
 )
 from jitmlp.schedules import BY_NAME as SCHEDULES_BY_NAME
+from jitmlp.spec import NetworkSpec, fold_normalization, new_normalization
 from jitmlp.stochastic import fit_stochastic, mini_batch_size
 from jitmlp.threads import available_threads
 

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
-from jitmlp.network import Constraints, Network
+from jitmlp.network import Network
+from jitmlp.spec import Constraints
 from jitmlp.threads import available_threads
 from jitmlp_kernels.optimizers import coefficient_table
 

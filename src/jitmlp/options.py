@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 
 from jitmlp.initializers import BY_NAME as INITIALIZERS_BY_NAME
-from jitmlp.network import Constraints, LayerSpec
+from jitmlp.spec import Constraints, LayerSpec
 from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
 from jitmlp_kernels.optimizers import OPTIMIZERS
 

@@ -53,7 +53,7 @@ class ThreadChoice:
             count = self.to_try[0]
             known = self.seconds.get(count)
             return count, 1 if known is None else self._steps(known, self.PROBE_SECONDS)
-        best = self.counts[0] if self.large else min(self.seconds, key=self.seconds.get)
+        best = self.counts[0] if self.large else min(self.seconds, key=lambda count: self.seconds[count])
         return best, self._steps(self.latest, CHUNK_SECONDS) if self.latest else 1
 
     @staticmethod
@@ -143,8 +143,8 @@ class Trainer:
         self.steps = state["steps"]
         self.learning_rate = state["learning_rate"]
         running = self.network.unpack_normalization()
-        for number, (parameters, normalization) in enumerate(state["slots"], 1):
-            self.network.pack(*parameters, slot=number)
+        for number, ((coefs, intercepts), normalization) in enumerate(state["slots"], 1):
+            self.network.pack(coefs, intercepts, slot=number)
             # a slot has no running values: those of the network stay
             own = [[*slot[:2], *now[2:]] for slot, now in zip(normalization, running)]
             self.network.pack_normalization(own, slot=number)
