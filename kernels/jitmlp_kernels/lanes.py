@@ -169,17 +169,6 @@ def sqrt(x):
     return call_intrinsic("sqrt", x)
 
 
-def root(x):
-    """Square root of ``x`` >= 0 for a denominator.
-
-    In float32 as ``x / sqrt(x)``, for which LLVM takes the estimate of the inverse root and
-    a Newton step: within 2 ulp for x > 1e-30, and twice as fast as the root itself.
-    """
-    if not is_single(x):
-        return sqrt(x)
-    return x * (1.0 / sqrt(x + 1e-36))
-
-
 def rint(x):
     """Nearest integer, as a float."""
     if not isinstance(x, Lanes):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitmlp_kernels.lanes import root, sqrt, where
+from jitmlp_kernels.lanes import sqrt, where
 
 MAX_COEFFICIENTS = 10
 RATE = MAX_COEFFICIENTS - 1  # the column of the plain learning rate
@@ -57,7 +57,7 @@ def _nesterov(w, g, state, c):
 
 def _adagrad(w, g, state, c):
     total = state[0] + g * g
-    return w - c[0] * g / (root(total) + c[1]), (total,)
+    return w - c[0] * g / (sqrt(total) + c[1]), (total,)
 
 
 def _rmsprop(w, g, state, c):
@@ -73,7 +73,7 @@ def _adam(w, g, state, c):
     lr, beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(6))
     first = beta_1 * state[0] + rest_1 * g
     second = beta_2 * state[1] + rest_2 * (g * g)
-    return w - lr * first / (root(second) + eps), (first, second)
+    return w - lr * first / (sqrt(second) + eps), (first, second)
 
 
 def _corrected(lr, t, h):
@@ -88,7 +88,7 @@ def _amsgrad(w, g, state, c):
     first = beta_1 * state[0] + rest_1 * g
     second = beta_2 * state[1] + rest_2 * (g * g)
     largest = where(second < state[2], state[2], second)
-    return w - lr * first / (root(largest) * c[6] + eps), (first, second, largest)
+    return w - lr * first / (sqrt(largest) * c[6] + eps), (first, second, largest)
 
 
 def _separate(lr, t, h):
@@ -109,14 +109,14 @@ def _adamw(w, g, state, c):
     lr, beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(6))
     first = beta_1 * state[0] + rest_1 * g
     second = beta_2 * state[1] + rest_2 * (g * g)
-    return w * c[7] - lr * first / (root(second) * c[6] + eps), (first, second)
+    return w * c[7] - lr * first / (sqrt(second) * c[6] + eps), (first, second)
 
 
 def _nadam(w, g, state, c):
     beta_1, rest_1, beta_2, rest_2, eps = (c[i] for i in range(1, 6))
     first = beta_1 * state[0] + rest_1 * g
     second = beta_2 * state[1] + rest_2 * (g * g)
-    return w - (c[0] * g + c[7] * first) / (root(second) * c[6] + eps), (first, second)
+    return w - (c[0] * g + c[7] * first) / (sqrt(second) * c[6] + eps), (first, second)
 
 
 def _nadam_coefficients(lr, t, h):
