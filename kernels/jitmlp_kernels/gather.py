@@ -16,6 +16,7 @@ from numba.core import types
 from jitmlp_kernels.emit import (
     BYTE,
     INT64,
+    Accumulator,
     Memory,
     int64,
     integers,
@@ -25,7 +26,7 @@ from jitmlp_kernels.emit import (
     switch,
     vector_kernel,
 )
-from jitmlp_kernels.lanes import INT32, Lanes
+from jitmlp_kernels.lanes import INT32, Lanes, fma
 
 
 class Element(NamedTuple):
@@ -83,36 +84,48 @@ def _view(data, offset, count, stride, code):
 
 
 def _gather_twin(
-    memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code
+    memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code, status
 ):
     for i in range(count):
         row = target + i * target_stride
         memory[row : row + units] = _view(data, start + order[first + i] * row_stride, units, stride, code)
+        memory[status] += (memory[row : row + units] * 0).sum()
 
 
 @vector_kernel(_gather_twin)
 def gather_rows(
-    typing, memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code
-):
+    typing, memory, target, target_stride, data, start, row_stride, order, first, count, units, stride, code,
+    status,
+):  # fmt: skip
     """Cast rows ``order[first : first + count]`` of a matrix into rows of ``memory``.
 
     Row 0 begins at byte ``start`` of ``data``; ``row_stride`` and ``stride`` are the bytes
     from row to row and from column to column. Where columns are neighbours the padding of
-    the target becomes 0.
+    the target becomes 0, and the vector at ``status`` NaN if a number is not finite.
     """
-    if not integers(target, target_stride, start, row_stride, first, count, units, stride, code):
+    if not integers(target, target_stride, start, row_stride, first, count, units, stride, code, status):
         return None
     signature = types.void(
-        memory, types.intp, types.intp, data, types.intp, types.intp, order, *[types.intp] * 5
+        memory, types.intp, types.intp, data, types.intp, types.intp, order, *[types.intp] * 6
     )
 
     def generate(context, builder, signature, arguments):
-        array, target, target_stride, data, start, row_stride, order, first, count, units, stride, code = (
-            arguments
-        )
+        (
+            array, target, target_stride, data, start, row_stride, order, first, count, units, stride, code,
+            status,
+        ) = arguments  # fmt: skip
         memory = Memory(context, builder, signature.args[0], array)
         base = _bytes_at(context, builder, signature.args[3], data, start)
         rows = context.make_array(signature.args[6])(context, builder, order).data
+        status_pointer = memory.at(status)
+        zeros = Accumulator(memory, memory.load(status_pointer))
+
+        def keep(values, element, pointer):
+            """Store converted numbers; 0 times them is NaN where one is not finite."""
+            lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
+            if element.kind == "f":
+                zeros.set(fma(lanes, 0.0, zeros.get()))
+            memory.store(lanes, pointer)
 
         def case(element):
             source = _source_type(element)
@@ -134,15 +147,13 @@ def gather_rows(
                                 pointer = builder.gep(begin, [across], source_etype=source)
                                 typed = builder.bitcast(pointer, wide.as_pointer())
                                 values = builder.load(typed, align=1)
-                                lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
-                                memory.store(lanes, memory.at(across, to))
+                                keep(values, element, memory.at(across, to))
                             across = builder.mul(whole, int64(memory.lanes))
                             with builder.if_then(builder.icmp_signed("<", across, units)):
                                 pointer = builder.gep(begin, [across], source_etype=source)
                                 inside = lane_mask(memory, across, units)
                                 values = masked_load(builder, pointer, wide, inside)
-                                lanes = Lanes(builder, _convert(builder, values, element, memory.vector))
-                                memory.store(lanes, memory.at(across, to))
+                                keep(values, element, memory.at(across, to))
                         with apart, loop(builder, units) as j:
                             pointer = builder.gep(begin, [builder.mul(j, stride)], source_etype=BYTE)
                             typed = builder.bitcast(pointer, source.as_pointer())
@@ -153,6 +164,7 @@ def gather_rows(
             return emit
 
         switch(builder, code, {number: case(element) for number, element in enumerate(ELEMENTS)})
+        memory.store(zeros.get(), status_pointer)
         return context.get_dummy_value()
 
     return signature, generate

@@ -32,7 +32,7 @@ GROUP_ROWS = 64  # rows that go through all layers together; their activations s
 
 
 @inlined
-def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, place):
+def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, place, thread):
     """Rows ``order[first : first + count]`` of the user's array into the input buffer."""
     layer = layers[0]
     target = layer.inputs + place * layer.inputs_stride
@@ -45,14 +45,14 @@ def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, f
     else:
         gather_rows(
             memory, target, layer.inputs_stride, x, source.start, source.row_stride, order, first, count,
-            layer.fan_in, source.column_stride, source.code,
+            layer.fan_in, source.column_stride, source.code, plan.scratch + thread * plan.scratch_stride,
         )  # fmt: skip
     if plan.normalize:
         normalize_rows(memory, target, count, layer.inputs_stride, layer.fan_in, plan.shift, plan.scale)
 
 
 @inlined
-def gather_targets(memory, plan, n_outputs, source, y, classes, order, first, count, place):
+def gather_targets(memory, plan, n_outputs, source, y, classes, order, first, count, place, thread):
     """Rows of targets, or the one-hot rows of classes, into the target buffer."""
     target = plan.targets + place * plan.targets_stride
     if source.target_kind == CLASS_TARGET:
@@ -66,6 +66,7 @@ def gather_targets(memory, plan, n_outputs, source, y, classes, order, first, co
         gather_rows(
             memory, target, plan.targets_stride, y, source.target_start, source.target_row_stride, order, first,
             count, n_outputs, source.target_column_stride, source.target_code,
+            plan.scratch + thread * plan.scratch_stride,
         )  # fmt: skip
         if plan.smoothing > 0.0:
             for i in range(count):
@@ -141,14 +142,18 @@ def rows_phase(
         count = min(GROUP_ROWS, min(stop, n_rows) - first)
         last = base + (count + HALF_ROWS - 1) // HALF_ROWS * HALF_ROWS
         if part == 0:
-            gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, base)
+            gather_inputs(
+                memory, plan, layers, source, x, x_indices, x_indptr, order, first, count, base, thread
+            )
             if not run.predict:
                 if plan.input_dropout > 0.0:
                     for i in range(count):
                         target = layers[0].inputs + (base + i) * layers[0].inputs_stride
                         key = row_key(run.seed, step, 0, before + first + i)
                         dropout(memory, target, target, layers[0].fan_in, key, plan.input_dropout)
-                gather_targets(memory, plan, output.fan_out, source, y, classes, order, first, count, base)
+                gather_targets(
+                    memory, plan, output.fan_out, source, y, classes, order, first, count, base, thread
+                )
         if part <= 2 * m:
             forward(memory, layers, base, last, run, step, before, resume)
         if run.predict:

@@ -307,8 +307,17 @@ class Network:
         out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
         self._prediction["batch_size"] = len(order)
         wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
+        status = self._status()
+        status[:] = 0
         self._run(1, wanted, source, order, self._prediction, NO_TABLE, NO_TOTAL, out)
+        self.inputs_were_finite = not np.isnan(status).any()
         return out
+
+    def _status(self):
+        """The vector of each thread in which a prediction notes that inputs are not finite."""
+        start, stride = int(self.plan["scratch"][0]), int(self.plan["scratch_stride"][0])
+        rows = self.memory[start : start + self.n_threads * stride].reshape(self.n_threads, stride)
+        return rows[:, : self.lanes]
 
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""
