@@ -6,17 +6,17 @@ from abc import ABC, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from jitmlp.data import Source, is_readable
 from jitmlp.initializers import draw_layer
 from jitmlp.lbfgs import fit_lbfgs
 from jitmlp.memory import check_memory
 from jitmlp.network import Network
+from jitmlp.neural_network import NeuralNetwork
 from jitmlp.normalization import NORMALIZATIONS, learn_normalization
 from jitmlp.options import (
     SOLVERS,
@@ -31,26 +31,7 @@ from jitmlp.schedules import BY_NAME as SCHEDULES_BY_NAME
 from jitmlp.spec import NetworkSpec, fold_normalization, new_normalization
 from jitmlp.stochastic import fit_stochastic, mini_batch_size
 from jitmlp.threads import available_threads
-
-
-def readable(X):
-    """``X`` itself if the kernels can read it, else a float64 copy."""
-    if sparse.issparse(X):
-        if is_readable(X.data.dtype):
-            return X
-        return X.astype(np.float64)
-    return X if is_readable(X.dtype) else X.astype(np.float64)
-
-
-def validated(estimator, X, y="no_validation", **options):
-    """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
-
-    Returns ``X``, or ``(X, y)``, as the kernels can read it.
-    """
-    if sparse.issparse(X) and hasattr(X, "check_format"):
-        X.check_format(full_check=True)  # a wrong index would be a wrong address
-    checked = validate_data(estimator, X, y, accept_sparse="csr", **options)
-    return (readable(checked[0]), checked[1]) if isinstance(checked, tuple) else readable(checked)
+from jitmlp.validation import validated
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -344,8 +325,6 @@ class BaseMLP(BaseEstimator, ABC):
     @property
     def network_(self):
         """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
-        from jitmlp.neural_network import NeuralNetwork
-
         check_is_fitted(self)
         return NeuralNetwork(
             *fold_normalization(self.coefs_, self.intercepts_, self.batch_norm_),

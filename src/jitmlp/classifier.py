@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from jitmlp.base import BaseMLP, validated
+from jitmlp.base import BaseMLP
 from jitmlp.docs import document
+from jitmlp.validation import validated
 
 CLASSIFIER_LOSSES = ("log_loss", "squared_error")
 

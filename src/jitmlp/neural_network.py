@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_array
 
-from jitmlp.base import readable
 from jitmlp.data import Source
 from jitmlp.network import MAX_BLOCK_ROWS, Network
 from jitmlp.options import hidden_activations, output_activation
 from jitmlp.spec import Constraints, NetworkSpec
+from jitmlp.validation import readable
 from jitmlp_kernels.losses import CODES, LOSSES
 from jitmlp_kernels.optimizers import OPTIMIZERS, coefficient_table
 

@@ -11,10 +11,11 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from jitmlp.base import BaseMLP, validated
+from jitmlp.base import BaseMLP
 from jitmlp.data import is_readable
 from jitmlp.docs import document
 from jitmlp.options import refuse
+from jitmlp.validation import validated
 from jitmlp_kernels.losses import CODES, LOSSES
 
 REGRESSOR_LOSSES = tuple(row.name for row in LOSSES if row.regression)
