@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import sklearn
 import sklearn.neural_network as scikit
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
@@ -68,7 +69,12 @@ GRID = [
 ]
 
 
+NEW_ENOUGH = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 8)
+
+
 def fit_both(kind, solver, activation, variant, dtype):
+    if kind == "strings" and variant.get("early_stopping") and not NEW_ENOUGH:
+        pytest.skip("scikit-learn 1.7 fails on string labels with early stopping")
     name, X, y, extras = data(kind)
     parameters = dict(hidden_layer_sizes=(11, 6), max_iter=12, random_state=3, activation=activation)
     parameters |= extras | solver | {k: v for k, v in variant.items() if k not in ("weighted", "sparse")}

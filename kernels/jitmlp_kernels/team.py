@@ -27,7 +27,7 @@ PRESENT, CLAIMED, DONE = 0, 1, 2
 # A tight loop of PAUSE tells a hypervisor that the virtual CPU can be taken away, and a
 # phase that lasts 10 us then waits 20 us to be seen; spaced out, it does not.
 SPINS_BETWEEN_PAUSES = 64
-SPINS_BEFORE_YIELD = 64 * 1000
+SPINS_BEFORE_YIELD = 64 * 40  # some microseconds
 SPINS_BEFORE_STEALING = 4_000_000
 
 
