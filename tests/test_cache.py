@@ -163,7 +163,7 @@ from jitmlp import MLPClassifier, MLPRegressor
 from jitmlp_kernels import step
 X = np.linspace(0, 1, 400).reshape(80, 5)
 y = np.arange(80) % 3
-MLPClassifier((6,), max_iter=2).fit(X, y).predict(X)
+MLPClassifier((6,), max_iter=1).fit(X, y)
 known = [len(k.overloads) for k in (step.run_units, step.run_team)]
 for options in (
     dict(hidden_layer_sizes=(100, 50, 30), activation="gelu", batch_size=7),
@@ -176,8 +176,9 @@ for options in (
         MLPClassifier(max_iter=2, dtype="float64", **options).fit(data, y[: data.shape[0]]).predict(data)
         MLPRegressor(loss="huber", max_iter=2, dtype="float64", **options).fit(data, y[: data.shape[0]])
 MLPRegressor(loss="poisson", max_iter=2).fit(X, np.c_[y, y])
+MLPClassifier((300, 300), max_iter=3).fit(np.tile(X, (20, 30)), np.tile(y, 20)).predict(np.tile(X, (20, 30)))
 MLPClassifier(max_iter=2).fit(X, y, sample_weight=y + 1.0)
-print([len(k.overloads) for k in (step.run_units, step.run_team)] == known, known)
+print([len(k.overloads) for k in (step.run_units, step.run_team)] == known == [1, 1], known)
 """
     lines, _ = run(code, warm[0])
     assert lines[0].startswith("True"), lines

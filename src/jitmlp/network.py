@@ -322,16 +322,26 @@ class Network:
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""
         if wanted == 1:
+            if self.optimizer and self.n_threads > 1:
+                self._address(self._arguments(1, source, order, run, table, total, out))
             return self._run_serial(n_phases, source, order, run, table, total, out)
         with parallel_region(wanted) as n_threads:
             if n_threads == 1:
                 return self._run_serial(n_phases, source, order, run, table, total, out)
             arguments = self._arguments(n_threads, source, order, run, table, total, out)
-            dtype = self.spec.dtype
-            if dtype not in _addresses:
-                _addresses[dtype] = address_of(step.run_units, 0, n_phases, 0, n_threads, *arguments)
             team = _aligned_zeros(LINE * n_threads, np.dtype(np.int64))
-            step.run_team(_addresses[dtype], n_phases, n_threads, team, *arguments)
+            step.run_team(self._address(arguments), n_phases, n_threads, team, *arguments)
+
+    def _address(self, arguments):
+        """Address of the kernel for this dtype; the first time, both kernels are made ready.
+
+        Together, so that a later step on several threads has nothing left to compile.
+        """
+        dtype = self.spec.dtype
+        if dtype not in _addresses:
+            _addresses[dtype] = address_of(step.run_units, 0, 1, 0, 1, *arguments)
+            address_of(step.run_team, 0, 1, 1, _aligned_zeros(LINE, np.dtype(np.int64)), *arguments)
+        return _addresses[dtype]
 
     def _run_serial(self, n_phases, source, order, run, table, total, out):
         arguments = self._arguments(1, source, order, run, table, total, out)
