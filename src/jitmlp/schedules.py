@@ -73,6 +73,12 @@ SCHEDULES = (
         "lr (end + (1 - end) (1 + cos(pi s / n)) / 2)",
     ),
     Schedule(
+        "warmup",
+        lambda s, n, e, p: np.minimum(1.0, (s + 1) / max(1.0, p["warmup"] * n)),
+        {"warmup": 0.1},
+        "linear from 0 over a share of the steps, then lr",
+    ),
+    Schedule(
         "warmup_cosine",
         _warmup_cosine,
         {"warmup": 0.1},
