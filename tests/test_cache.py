@@ -5,7 +5,6 @@ Every test runs fresh processes with a cache directory of its own.
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -67,13 +66,13 @@ print(len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") els
 
 
 def test_import_is_hardly_slower_than_scikit_learns(tmp_path):
-    """Check 1: at most 0.35 s more, by the medians of five runs."""
-
-    def seconds(module):
-        code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-        return statistics.median(float(run(code, tmp_path)[0][0]) for _ in range(5))
-
-    assert seconds("jitmlp") - seconds("sklearn.neural_network") < 0.35
+    """Check 1: at most 0.35 s more, by the fastest of runs that take turns."""
+    seconds = {"jitmlp": [], "sklearn.neural_network": []}
+    for _ in range(5):
+        for module, times in seconds.items():
+            code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+            times.append(float(run(code, tmp_path)[0][0]))
+    assert min(seconds["jitmlp"]) - min(seconds["sklearn.neural_network"]) < 0.35
 
 
 def test_first_fit_says_that_it_compiles_and_the_second_does_not(warm):
