@@ -231,3 +231,48 @@ def test_restore_best_ends_with_the_lowest_loss():
 def test_lbfgs_refuses_what_it_cannot_do(options):
     with pytest.raises(ValueError, match="lbfgs"):
         MLPClassifier((5,), solver="lbfgs", **options).fit(X, Y)
+
+
+def test_limits_reach_the_kernels_from_the_estimator():
+    """One epoch of one step from the same start, beside the unlimited step."""
+    options = dict(
+        hidden_layer_sizes=(12,), solver="gradient_descent", batch_size=len(X), learning_rate_init=0.5,
+        max_iter=1, alpha=0.0, random_state=0,
+    )  # fmt: skip
+    start = MLPClassifier(**(options | {"learning_rate_init": 1e-300})).fit(X / 16, Y)
+    free = MLPClassifier(**options).fit(X / 16, Y)
+
+    def change(model):
+        pairs = zip([*model.coefs_, *model.intercepts_], [*start.coefs_, *start.intercepts_])
+        return np.concatenate([(a - b).ravel() for a, b in pairs])
+
+    norm = np.linalg.norm(change(free)) / 0.5
+    clipped = MLPClassifier(clip_norm=norm / 3, **options).fit(X / 16, Y)
+    np.testing.assert_allclose(change(clipped), change(free) / 3, rtol=1e-6, atol=1e-12)
+    valued = MLPClassifier(clip_value=0.01, **options).fit(X / 16, Y)
+    np.testing.assert_allclose(change(valued), np.clip(change(free), -0.005, 0.005), rtol=1e-6, atol=1e-12)
+    limited = MLPClassifier(max_norm=0.5, **options).fit(X / 16, Y)
+    assert max(np.linalg.norm(coef, axis=0).max() for coef in limited.coefs_) <= 0.5 * (1 + 1e-9)
+
+
+def test_loss_parameter_and_output_activation_of_the_regressor():
+    data = RNG.normal(size=(400, 2))
+    target = data[:, 0] + RNG.normal(size=400)
+    options = dict(hidden_layer_sizes=(), learning_rate_init=0.05, max_iter=150, tol=0.0, random_state=0)
+    for q in (0.1, 0.9):
+        model = MLPRegressor(loss="quantile", loss_parameter=q, **options).fit(data, target)
+        assert (target < model.predict(data)).mean() == pytest.approx(q, abs=0.03)
+    start = options | {"max_iter": 1, "batch_size": 400, "learning_rate_init": 1e-300, "alpha": 0.0}
+    for delta in (0.3, 2.0):
+        model = MLPRegressor(loss="huber", loss_parameter=delta, **start).fit(data, target)
+        expected = reference.LOSSES["huber"](model.predict(data), target, delta).mean()
+        assert model.loss_ == pytest.approx(expected, rel=1e-9)
+    for name in ("softplus", "logistic", "tanh", "relu", "exp"):
+        model = MLPRegressor(out_activation=name, **start).fit(data, target)
+        z = data @ model.coefs_[0] + model.intercepts_[0]
+        np.testing.assert_allclose(
+            model.predict(data), reference.ACTIVATIONS[name](z, 0).ravel(), rtol=1e-9, atol=1e-12
+        )
+    for bad in ({"loss": "quantile", "loss_parameter": 1.0}, {"loss": "poisson", "loss_parameter": 0.5}):
+        with pytest.raises(ValueError, match="loss_parameter"):
+            MLPRegressor(**bad).fit(data, np.abs(target))

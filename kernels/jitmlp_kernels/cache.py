@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import warnings
@@ -207,10 +206,3 @@ def inlined(function):
     if numba.config.DISABLE_JIT:
         return np.errstate(over="ignore")(function)  # compiled integers wrap in silence too
     return njit(inline="always", nogil=True, error_model="numpy")(function)
-
-
-def clear_cache() -> None:
-    """Delete the compiled kernels of this version."""
-    directory = cache_directory()
-    if directory is not None:
-        shutil.rmtree(directory, ignore_errors=True)

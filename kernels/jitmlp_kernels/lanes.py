@@ -119,9 +119,6 @@ class Lanes:
     def __and__(self, other):
         return Lanes(self.builder, self.builder.and_(self.value, other.value))
 
-    def __or__(self, other):
-        return Lanes(self.builder, self.builder.or_(self.value, other.value))
-
     __hash__ = None  # type: ignore[assignment]
 
 

@@ -42,8 +42,8 @@ class Loss(NamedTuple):
     mean_outputs : bool
         Whether the reported value is the mean over outputs (scikit-learn's
         ``squared_error``) instead of the sum. Gradients are of the sum.
-    positive : bool
-        Whether the prediction must be positive.
+    regression : bool
+        Whether the regressor offers it.
     """
 
     name: str
@@ -55,7 +55,6 @@ class Loss(NamedTuple):
     parameter: str = ""
     default: float = 0.0
     mean_outputs: bool = False
-    classification: bool = False
     regression: bool = True
 
 
@@ -98,7 +97,6 @@ LOSSES = (
         "Legendre 1805",
         canonical="identity",
         mean_outputs=True,
-        classification=True,
     ),
     Loss(
         "log_loss",
@@ -107,7 +105,6 @@ LOSSES = (
         "-y log a",
         "Good 1952",
         canonical="softmax",
-        classification=True,
         regression=False,
     ),
     Loss(
@@ -117,7 +114,6 @@ LOSSES = (
         "-y log a - (1 - y) log(1 - a)",
         "Good 1952",
         canonical="logistic",
-        classification=True,
         regression=False,
     ),
     Loss(
