@@ -48,6 +48,15 @@ def integers(*arguments):
     return all(isinstance(argument, types.Integer) for argument in arguments)
 
 
+def splat(builder, scalar, lanes):
+    """A scalar of any type in every lane of a vector."""
+    vector = ir.VectorType(scalar.type, lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(INT32, 0))
+    zeros = ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes)
+    return builder.shuffle_vector(first, undefined, zeros)
+
+
 class Memory:
     """A flat float array as the intrinsics see it: vectors at element offsets."""
 
@@ -73,10 +82,7 @@ class Memory:
 
     def splat(self, scalar):
         """One number in every lane."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.Constant(INT32, 0))
-        zeros = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
-        return Lanes(self.builder, self.builder.shuffle_vector(first, undefined, zeros))
+        return Lanes(self.builder, splat(self.builder, scalar, self.lanes))
 
     def broadcast(self, pointer):
         """The element at ``pointer`` in every lane."""
@@ -136,12 +142,8 @@ def lane_mask(memory, first, units):
     builder = memory.builder
     narrow = ir.VectorType(INT32, memory.lanes)
     left = builder.trunc(builder.sub(units, first), INT32)
-    undefined = ir.Constant(narrow, ir.Undefined)
-    lifted = builder.insert_element(undefined, left, ir.Constant(INT32, 0))
-    zeros = ir.Constant(narrow, [0] * memory.lanes)
-    lifted = builder.shuffle_vector(lifted, undefined, zeros)
     iota = ir.Constant(narrow, list(range(memory.lanes)))
-    return Lanes(builder, builder.icmp_signed("<", iota, lifted))
+    return Lanes(builder, builder.icmp_signed("<", iota, splat(builder, left, memory.lanes)))
 
 
 def masked_load(builder, pointer, vector, mask):

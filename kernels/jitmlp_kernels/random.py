@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import types
 
 from jitmlp_kernels.cache import inlined
-from jitmlp_kernels.emit import INT32, Memory, int64, integers, lane_mask, loop, vector_kernel
+from jitmlp_kernels.emit import INT32, Memory, int64, integers, lane_mask, loop, splat, vector_kernel
 from jitmlp_kernels.lanes import Lanes, where
 
 # The finalizer of MurmurHash3 (Appleby 2011), which mixes every bit into every other
@@ -66,22 +66,17 @@ def dropout(typing, memory, source, target, units, key, rate):
         def constant(number):
             return ir.Constant(ints, [number] * memory.lanes)
 
-        def splat(scalar):
-            lifted = builder.insert_element(ir.Constant(ints, ir.Undefined), scalar, ir.Constant(INT32, 0))
-            zeros = ir.Constant(ir.VectorType(INT32, memory.lanes), [0] * memory.lanes)
-            return builder.shuffle_vector(lifted, ir.Constant(ints, ir.Undefined), zeros)
-
         one = ir.Constant(rate.type, 1.0)
         scale = memory.splat(memory.narrow(builder.fdiv(one, builder.fsub(one, rate))))
         scaled = builder.fmul(rate, ir.Constant(rate.type, float(2**24)))
-        threshold = splat(builder.fptoui(scaled, INT32))
-        base = splat(builder.trunc(key, INT32))
+        threshold = splat(builder, builder.fptoui(scaled, INT32), memory.lanes)
+        base = splat(builder, builder.trunc(key, INT32), memory.lanes)
         lanes = builder.mul(ir.Constant(ints, list(range(memory.lanes))), constant(GOLDEN))
         source_start, target_start = memory.at(source), memory.at(target)
         with loop(builder, memory.vectors(units)) as i:
             first = builder.mul(i, int64(memory.lanes))
             stride = builder.mul(builder.trunc(first, INT32), ir.Constant(INT32, GOLDEN))
-            x = builder.add(builder.add(lanes, splat(stride)), base)
+            x = builder.add(builder.add(lanes, splat(builder, stride, memory.lanes)), base)
             for _ in range(2):
                 for shift, factor in ROUNDS:
                     x = builder.mul(builder.xor(x, builder.lshr(x, constant(shift))), constant(factor))
