@@ -13,7 +13,12 @@ from numba.extending import intrinsic
 
 
 def address_of(dispatcher, *arguments) -> int:
-    """Address of the machine code for these arguments, compiled or loaded if need be."""
+    """Address of the machine code for these arguments, compiled or loaded if need be.
+
+    0 where Numba is told to compile nothing (NUMBA_DISABLE_JIT).
+    """
+    if numba.config.DISABLE_JIT:
+        return 0
     signature = tuple(numba.typeof(argument) for argument in arguments)
     dispatcher.compile(signature)
     compiled = dispatcher.overloads[signature]
