@@ -23,6 +23,7 @@ from jitmlp_kernels.microkernel import (
     tile_rows_narrow,
 )
 from jitmlp_kernels.optimizers import RATE
+from jitmlp_kernels.prefetch import prefetch_parameters
 from jitmlp_kernels.random import dropout, row_key
 from jitmlp_kernels.transpose import transpose_tile
 from jitmlp_kernels.updates import gradient_squares, limit_norms, shrink, update_parameters
@@ -277,6 +278,8 @@ def train_strips(
             c, c_panel = scratch, TILE_ROWS * lanes
             if deferred or not finish:
                 c, c_panel = weights + plan.accumulators, panel
+            if finish and not deferred:
+                prefetch_parameters(memory, weights, width, panel, 1 + run.slots, plan.state_stride)
             if not computed:
                 if width == 2:
                     tile_columns(

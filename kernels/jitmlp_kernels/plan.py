@@ -72,6 +72,7 @@ RUN = np.dtype(
         ("first_step", np.int64),  # how many steps came before
         ("seed", np.int64),
         ("optimizer", np.int64),
+        ("slots", np.int64),  # of the optimizer's state
         ("alpha", np.float64),
         ("l1", np.float64),
         ("clip_value", np.float64),  # infinity for none

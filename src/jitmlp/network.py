@@ -285,6 +285,7 @@ class Network:
         """
         run = plan.records(1, plan.RUN)
         run["batch_size"], run["optimizer"] = batch_size, optimizers.CODES[self.optimizer]
+        run["slots"] = len(self.slots)
         for name, value in vars(constraints).items():
             run[name] = value
         blocks = run["blocks"] = -(-batch_size // self.block_rows)
