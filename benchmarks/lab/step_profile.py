@@ -15,13 +15,14 @@ import numpy as np
 from numba import njit
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.suites.common import Steps  # noqa: E402
-from jitmlp.data import Source  # noqa: E402
-from jitmlp.spec import Constraints  # noqa: E402
-from jitmlp_kernels import plan as records  # noqa: E402
-from jitmlp_kernels.dense import backward_input, forward, train_bias, train_strips  # noqa: E402
-from jitmlp_kernels.optimizers import CODES  # noqa: E402
-from jitmlp_kernels.step import GROUP_ROWS, gather_inputs, gather_targets, output_deltas  # noqa: E402
+from benchmarks.suites.common import Steps
+
+from jitmlp.data import Source
+from jitmlp.spec import Constraints
+from jitmlp_kernels import plan as records
+from jitmlp_kernels.dense import backward_input, forward, train_bias, train_strips
+from jitmlp_kernels.optimizers import CODES
+from jitmlp_kernels.step import GROUP_ROWS, gather_inputs, gather_targets, output_deltas
 
 part = njit(nogil=True, error_model="numpy")
 
@@ -69,7 +70,7 @@ def backward(memory, plan, layers, run, rows, steps):
 @part
 def weights(memory, plan, layers, shares, batch, run, table, penalty, steps, computed, finish):
     """A thread's strips: the gradient, the update, or (as in the step) both at once."""
-    for step in range(steps):
+    for _ in range(steps):
         for l in range(len(layers)):
             first, last = shares[0, l, 0], shares[0, l, 1]
             if first < last:

@@ -23,7 +23,7 @@ from jitmlp_kernels.microkernel import (
     tile_rows_narrow,
 )
 from jitmlp_kernels.optimizers import RATE
-from jitmlp_kernels.prefetch import prefetch_parameters
+from jitmlp_kernels.prefetch import parts_of_rows, prefetch_parameters
 from jitmlp_kernels.random import dropout, row_key
 from jitmlp_kernels.transpose import transpose_tile
 from jitmlp_kernels.updates import gradient_squares, limit_norms, shrink, update_parameters
@@ -256,17 +256,24 @@ def update_tile(
 @inlined
 def train_strips(
     memory, plan, layer, first, last, rows, start, finish, deferred, computed, scratch, run, table, step,
-    scale, factor, n_batch, penalty,
+    scale, factor, n_batch, penalty, order, next_rows,
 ):  # fmt: skip
     """Gradient and update of the weight rows ``first`` to ``last`` of a layer.
 
     ``start`` and ``finish`` tell whether these are the first and the last rows of the
     mini-batch: between blocks the gradient waits in the accumulators. With ``deferred``
     it stays there and its sum of squares is noted, until a later phase, in which it is
-    ``computed`` already, updates with the norm of all gradients known.
+    ``computed`` already, updates with the norm of all gradients known. Meanwhile the
+    ``next_rows`` of the user's array are asked for: their base address, stride and length in
+    bytes, and the first and the number of them in ``order``.
     """
     lanes = VECTOR_BYTES // memory.itemsize
     panel = layer.fan_in_padded * lanes
+    far, far_stride, far_bytes, far_first, far_count = next_rows
+    tiles = (last - first) // TILE_ROWS * ((layer.panels + 1) // 2)
+    parts, part_bytes = parts_of_rows(far_bytes, far_count, tiles)
+    far_step = part_bytes // rows + 1
+    far_row, part = 0, 0
     for j in range(0, layer.panels, 2):
         width = min(2, layer.panels - j)
         deltas = layer.deltas + j * lanes
@@ -281,15 +288,22 @@ def train_strips(
             if finish and not deferred:
                 prefetch_parameters(memory, weights, width, panel, 1 + run.slots, plan.state_stride)
             if not computed:
+                ahead, ahead_step = far, 0
+                if parts > 0 and far_row < far_count:
+                    ahead += order[far_first + far_row] * far_stride + part * part_bytes
+                    ahead_step = far_step
+                    part += 1
+                    if part == parts:
+                        far_row, part = far_row + 1, 0
                 if width == 2:
                     tile_columns(
                         memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
-                        init, init_row, init_panel, c, lanes, c_panel, rows,
+                        init, init_row, init_panel, c, lanes, c_panel, rows, ahead, ahead_step,
                     )  # fmt: skip
                 else:
                     tile_columns_narrow(
                         memory, layer.inputs + i, layer.inputs_stride, deltas, layer.stride, lanes,
-                        init, init_row, init_panel, c, lanes, c_panel, rows,
+                        init, init_row, init_panel, c, lanes, c_panel, rows, ahead, ahead_step,
                     )  # fmt: skip
                 if deferred and finish:
                     penalty[plan.n_strips + layer.first_strip + i // TILE_ROWS] += gradient_squares(

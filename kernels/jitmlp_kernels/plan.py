@@ -92,6 +92,7 @@ SOURCE = np.dtype(
         ("start", np.int64),  # bytes from the memory's lowest address to row 0, column 0
         ("row_stride", np.int64),
         ("column_stride", np.int64),
+        ("row_bytes", np.int64),  # of a row in one piece, else 0
         ("index_bytes", np.int64),
         ("target_kind", np.int64),
         ("target_code", np.int64),

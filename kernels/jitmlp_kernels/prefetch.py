@@ -5,7 +5,8 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import types
 
-from jitmlp_kernels.emit import INT32, Memory, int64, integers, loop, vector_kernel
+from jitmlp_kernels.cache import inlined
+from jitmlp_kernels.emit import BYTE, INT32, Memory, int64, integers, loop, vector_kernel
 from jitmlp_kernels.host import LINE_BYTES, TILE_ROWS
 
 READ, WRITE = 0, 1
@@ -13,6 +14,7 @@ READ, WRITE = 0, 1
 
 def emit_prefetch(builder, pointer, access):
     """Ask for the cache line at ``pointer``, to be read or to be written."""
+    pointer = builder.bitcast(pointer, BYTE.as_pointer())
     kinds = [pointer.type, INT32, INT32, INT32]
     function = builder.module.globals.get("llvm.prefetch.p0")
     if function is None:
@@ -47,3 +49,14 @@ def prefetch_parameters(typing, memory, parameters, panels, panel_stride, copies
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@inlined
+def parts_of_rows(length, count, tiles):
+    """Into how many parts ``count`` rows are cut so that ``tiles`` tiles can ask for one each.
+
+    Returns the parts of a row and the bytes of a part; no parts where there are more rows
+    than tiles.
+    """
+    parts = tiles // count if count > 0 else 0
+    return parts, length // parts + 1 if parts > 0 else 0

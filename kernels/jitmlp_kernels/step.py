@@ -246,7 +246,14 @@ def run_unit(
     if computed:
         factor = clip_factor(plan, plan.n_layers, run, penalty)
     scratch = plan.scratch + thread * plan.scratch_stride
+    start = order.size if n_batch > plan.block_rows else (step + 1) * run.batch_size
+    n_next = max(0, min(run.batch_size, order.size - start))
+    first, last = share(n_next, n_threads, thread)
+    address, n_rows_next = x.ctypes.data + source.start, min(n_next, last) - first
     for l in range(plan.n_layers):
+        if l > 0 or source.row_bytes == 0:
+            n_rows_next = 0
+        next_rows = (address, source.row_stride, source.row_bytes, start + first, n_rows_next)
         first, last = shares[thread, l, 0], shares[thread, l, 1]
         if first < last:
             layer = layers[l]
@@ -261,7 +268,7 @@ def run_unit(
                     )
             train_strips(
                 memory, plan, layer, first, last, n_rows, block == 0, finish, deferred, computed, scratch,
-                run, table, step, scale, factor, n_batch, penalty,
+                run, table, step, scale, factor, n_batch, penalty, order, next_rows,
             )  # fmt: skip
 
 

@@ -66,6 +66,8 @@ class Source:
             record["kind"], record["code"] = DENSE, CODES[X.dtype]
             record["row_stride"], record["column_stride"] = X.strides
             self.x, record["start"] = memory_bytes(X)
+            if X.strides[1] == X.itemsize:
+                record["row_bytes"] = X.shape[1] * X.itemsize
         if y is None:
             record["target_kind"] = NO_TARGET
         elif y.ndim == 1:
