@@ -164,6 +164,31 @@ def test_targets():
         np.testing.assert_allclose(mine.predict(X), theirs.predict(X), rtol=1e-7)
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("bad, dtype", [(np.nan, None), (np.inf, "float32"), (1e300, "float32")])
+@pytest.mark.parametrize("row", [0, 37, 59])
+def test_a_number_found_bad_while_training_leaves_everything_as_it_was(row, bad, dtype, solver):
+    """Arrays of rows are not searched before: the kernels notice."""
+    spoiled = X / 100
+    spoiled[row, -1] = bad
+    options = OPTIONS | {"solver": solver, "dtype": dtype}
+    fresh = MLPClassifier(**options)
+    for model in (fresh, MLPRegressor(**options, early_stopping=solver == "adam")):
+        with pytest.raises(ValueError, match=r"NaN|infinity or a value too large for"):
+            model.fit(spoiled, Y)
+        assert not [name for name in vars(model) if name.endswith("_")]
+    fresh.fit(X / 100, Y)
+    before = fresh.predict_proba(X / 100), list(getattr(fresh, "loss_curve_", []))
+    for train in (fresh.fit, fresh.partial_fit) if solver == "adam" else (fresh.fit,):
+        with pytest.raises(ValueError):
+            train(spoiled, Y)
+        np.testing.assert_array_equal(fresh.predict_proba(X / 100), before[0])
+        assert list(getattr(fresh, "loss_curve_", [])) == before[1]
+    with pytest.raises(ValueError):
+        fresh.predict(spoiled)
+    np.testing.assert_array_equal(fresh.predict_proba(X / 100), before[0])
+
+
 def sparse_forms():
     dense = np.where(X > 60, X, 0.0)
     csr = sparse.csr_matrix(dense)

@@ -7,15 +7,15 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from jitmlp.data import Source, is_readable
+from jitmlp.data import Source
 from jitmlp.initializers import draw_layer
 from jitmlp.lbfgs import fit_lbfgs
 from jitmlp.memory import check_memory
-from jitmlp.network import Network
+from jitmlp.network import Network, NonFiniteInputs
 from jitmlp.neural_network import NeuralNetwork
 from jitmlp.normalization import NORMALIZATIONS, learn_normalization
 from jitmlp.options import (
@@ -31,7 +31,7 @@ from jitmlp.schedules import BY_NAME as SCHEDULES_BY_NAME
 from jitmlp.spec import NetworkSpec, fold_normalization, new_normalization
 from jitmlp.stochastic import fit_stochastic, mini_batch_size
 from jitmlp.threads import available_threads
-from jitmlp.validation import validated
+from jitmlp.validation import is_watched, validated
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -134,6 +134,16 @@ class BaseMLP(BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X, y, sample_weight, incremental):
+        before = {name: list(v) if isinstance(v, list) else v for name, v in vars(self).items()}
+        try:
+            return self._train(X, y, sample_weight, incremental)
+        except NonFiniteInputs:  # found after the first steps: as if they had not been
+            vars(self).clear()
+            vars(self).update(before)
+            self._explain(X)
+            raise
+
+    def _train(self, X, y, sample_weight, incremental):
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(sizes) <= 0):
@@ -293,18 +303,14 @@ class BaseMLP(BaseEstimator, ABC):
         return parameters, network
 
     def _is_plain(self, X):
-        """Whether an array needs none of scikit-learn's validation but the search for NaN.
+        """Whether an array needs none of scikit-learn's validation.
 
-        The validation takes ten times as long as the network for a single row, and the
-        search as long as a prediction for many; the kernels look while they read.
+        It takes ten times as long as the network for a single row.
         """
         return (
-            type(X) is np.ndarray
-            and X.ndim == 2
+            is_watched(X)
             and X.shape[0] > 0
             and X.shape[1] == self.n_features_in_
-            and is_readable(X.dtype)
-            and X.strides[1] == X.itemsize
             and "feature_names_in_" not in self.__dict__
         )
 
@@ -315,12 +321,16 @@ class BaseMLP(BaseEstimator, ABC):
         source = Source(X if self._is_plain(X) else validated(self, X, reset=False))
         borrowed = self._borrow_network()
         try:
-            outputs = borrowed[1].predict(source)
-            if not borrowed[1].inputs_were_finite:
-                validated(self, X, reset=False)  # says what is wrong
+            return borrowed[1].predict(source)
+        except NonFiniteInputs:
+            self._explain(X)
+            raise
         finally:
             self._packed.append(borrowed)
-        return outputs
+
+    def _explain(self, X):
+        """Let scikit-learn say what is not finite in ``X``."""
+        check_array(X, accept_sparse=True, dtype="numeric", input_name="X", estimator=self)
 
     @property
     def network_(self):

@@ -23,6 +23,10 @@ NO_TOTAL = np.empty(0)
 NO_OUTPUT = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
 
 
+class NonFiniteInputs(ValueError):
+    """Rows of X or y hold NaN, infinity or a number too large for the dtype of the network."""
+
+
 def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
@@ -84,6 +88,9 @@ class Network:
         self._lay_out_buffers(arena, keep_preactivations)
         self.memory = _aligned_zeros(arena.size, spec.dtype)
         self.memory[self.plan["ones"][0]] = 1
+        start, stride, status = (int(self.plan[name][0]) for name in ("scratch", "scratch_stride", "status"))
+        scratch = self.memory[start : start + n_threads * stride].reshape(n_threads, stride)
+        self._status = scratch[:, status - start :][:, : self.lanes]
         self.row_loss = np.zeros(rows)
         self.row_weight = np.zeros(rows)
         self.penalty = np.zeros(2 * int(self.plan["n_strips"][0]) + self.n_layers)
@@ -167,8 +174,10 @@ class Network:
         record["targets"], record["targets_stride"] = arena.take(rows * stride), stride
         record["zeros"] = arena.take(2 * TILE_PANELS * lanes)
         record["ones"] = arena.take(1)
-        record["scratch_stride"] = _up(TILE_ROWS * TILE_PANELS * lanes, arena.line) + 2 * arena.line
+        tile = _up(TILE_ROWS * TILE_PANELS * lanes, arena.line)
+        record["scratch_stride"] = tile + 2 * arena.line
         record["scratch"] = arena.take(record["scratch_stride"] * self.n_threads)
+        record["status"] = record["scratch"] + tile
         record["loss"] = losses.CODES[self.spec.loss]
         record["loss_parameter"] = self.spec.loss_parameter
         record["canonical"] = losses.is_canonical(self.spec.loss, self.spec.activations[-1].code)
@@ -298,6 +307,7 @@ class Network:
         no_output = NO_OUTPUT[self.spec.dtype]
         n_phases = int(run["phases"][0]) * len(table)
         self._run(n_phases, wanted, source, order, run, table, total, no_output)
+        self._check_status()
         share = 1 / self.spec.layer_units[-1] if losses.LOSSES[self.plan["loss"][0]].mean_outputs else 1.0
         return float(total[0] * share + self.penalty[: self.plan["n_strips"][0]].sum())
 
@@ -308,17 +318,17 @@ class Network:
         out = np.empty((len(order), self.spec.layer_units[-1]), self.spec.dtype)
         self._prediction["batch_size"] = len(order)
         wanted = min(self.n_threads, -(-len(order) // step.GROUP_ROWS))
-        status = self._status()
-        status[:] = 0
         self._run(1, wanted, source, order, self._prediction, NO_TABLE, NO_TOTAL, out)
-        self.inputs_were_finite = not np.isnan(status).any()
+        self._check_status()
         return out
 
-    def _status(self):
-        """The vector of each thread in which a prediction notes that inputs are not finite."""
-        start, stride = int(self.plan["scratch"][0]), int(self.plan["scratch_stride"][0])
-        rows = self.memory[start : start + self.n_threads * stride].reshape(self.n_threads, stride)
-        return rows[:, : self.lanes]
+    def _check_status(self):
+        """Raise if a number that the kernels have read since is not finite."""
+        if self._status.any():  # NaN is
+            self._status[:] = 0
+            raise NonFiniteInputs(
+                f"X or y contains NaN, infinity or a value too large for {self.spec.dtype.name}"
+            )
 
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""

@@ -32,7 +32,7 @@ class ThreadChoice:
         The most; its halves down to 1 are tried too.
     """
 
-    SMALL_STEP = 1e-3
+    SMALL_STEP = 3e-4
     PROBE_SECONDS = 0.002
     ROUNDS = 3
     RETRY_EVERY = 50

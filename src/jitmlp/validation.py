@@ -18,12 +18,28 @@ def readable(X):
     return X if is_readable(X.dtype) else X.astype(np.float64)
 
 
+def is_watched(X):
+    """Whether the kernels notice NaN and infinity in ``X`` while they read it.
+
+    Looking for them before costs a pass over all memory, and of a memory map over its disk.
+    """
+    return (
+        type(X) in (np.ndarray, np.memmap)
+        and X.ndim == 2
+        and is_readable(X.dtype)
+        and X.strides[1] == X.itemsize
+    )
+
+
 def validated(estimator, X, y="no_validation", **options):
     """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
 
-    Returns ``X``, or ``(X, y)``, as the kernels can read it.
+    Returns ``X``, or ``(X, y)``, as the kernels can read it. Where they look for NaN and
+    infinity themselves, only ``y`` has been searched.
     """
     if sparse.issparse(X) and hasattr(X, "check_format"):
         X.check_format(full_check=True)  # a wrong index would be a wrong address
-    checked = validate_data(estimator, X, y, accept_sparse="csr", **options)
+    checked = validate_data(
+        estimator, X, y, accept_sparse="csr", ensure_all_finite=not is_watched(X), **options
+    )
     return (readable(checked[0]), checked[1]) if isinstance(checked, tuple) else readable(checked)
