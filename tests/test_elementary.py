@@ -16,7 +16,7 @@ from jitmlp_kernels.emit import Memory, int64, loop, vector_kernel
 CASES = {
     "exp": (elementary.exp, mpmath.exp, (-87.0, 88.0), (-700.0, 709.0), 1.0, 1.0),
     "log": (elementary.log, mpmath.log, (1e-37, 1e37), (1e-300, 1e300), 1.5, 1.5),
-    "tanh": (elementary.tanh, mpmath.tanh, (-10.0, 10.0), (-20.0, 20.0), 1.5, 1.5),
+    "tanh": (elementary.tanh, mpmath.tanh, (-10.0, 10.0), (-20.0, 20.0), 2.5, 2.5),
     "logistic": (
         elementary.logistic,
         lambda x: 1 / (1 + mpmath.exp(-x)),
@@ -70,7 +70,7 @@ def points(low, high, dtype):
     x = np.concatenate(
         [uniform, near if low < 0 else 10.0 ** rng.uniform(math.log10(low), math.log10(high), 1000)]
     )
-    x = np.concatenate([x, [max(low, 0.5), 0.625, 0.63, 1.0, min(high, 2.0)]]).astype(dtype)
+    x = np.concatenate([x, [max(low, 0.5), 0.17, 0.35, 0.52, 1.0, min(high, 2.0)]]).astype(dtype)
     return np.resize(x, 2016)
 
 

@@ -37,11 +37,16 @@ def scaled_erfcx(t, centre=3):
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+def expm1_tail(r):
+    """``(exp(r) - 1 - r) / r**2``."""
+    return (mp.expm1(r) - r) / r**2 if abs(r) > 1e-15 else mp.mpf(1) / 2 + r / 6
+
+
 HALF_LOG2 = mp.log(2) / 2
 LOG_LIMIT = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2
 JOBS = {
     "EXP": (mp.exp, -HALF_LOG2, HALF_LOG2, 6, 11),
-    "TANH": (over_root(mp.tanh, mp.mpf(1)), mp.mpf(0), mp.mpf("0.4"), 5, 11),
+    "EXPM1": (expm1_tail, -HALF_LOG2, HALF_LOG2, 4, 9),
     "LOG": (over_root(lambda f: 2 * mp.atanh(f), mp.mpf(2)), mp.mpf(0), LOG_LIMIT, 3, 8),
     "ERF": (over_root(mp.erf, 2 / mp.sqrt(mp.pi)), mp.mpf(0), mp.mpf(1), 6, 11),
     "ERFCX32": (scaled_erfcx, mp.mpf(-1), mp.mpf(8) / 14, 9, None),

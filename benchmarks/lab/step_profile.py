@@ -68,7 +68,7 @@ def backward(memory, plan, layers, run, rows, steps):
 
 
 @part
-def weights(memory, plan, layers, shares, batch, run, table, penalty, steps, computed, finish):
+def weights(memory, plan, layers, shares, batch, run, table, penalty, order, steps, computed, finish):
     """A thread's strips: the gradient, the update, or (as in the step) both at once."""
     for _ in range(steps):
         for l in range(len(layers)):
@@ -82,7 +82,7 @@ def weights(memory, plan, layers, shares, batch, run, table, penalty, steps, com
                     )  # fmt: skip
                 train_strips(
                     memory, plan[0], layer, first, last, batch, True, finish, False, computed, scratch, run[0],
-                    table, 0, 1e-9, 1.0, batch, penalty,
+                    table, 0, 1e-9, 1.0, batch, penalty, order, (0, 0, 0, 0, 0),
                 )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def profile(name, units, batch, n_rows, n_threads=2, steps=500):
 
     def time_weights(computed, finish):
         return microseconds(
-            weights, memory, plan, layers, shares, batch, run, table, penalty, steps, computed, finish,
+            weights, memory, plan, layers, shares, batch, run, table, penalty, far, steps, computed, finish,
             steps=steps,
         )  # fmt: skip
 

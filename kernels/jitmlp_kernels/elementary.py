@@ -9,7 +9,7 @@ function   float32  float64
 =========  =======  =======
 exp        1        1
 log        1.5      1.5
-tanh       1.5      1.5
+tanh       2.5      2.5
 logistic   2.5      2.5
 erf        2.5      1.5
 log1p_exp  3.5      3.5
@@ -52,27 +52,24 @@ EXP_64 = (
     2.76326396390410297e-7,
     2.51100376059637777e-8,
 )
-TANH_32 = (
-    0.9999999955,
-    -0.3333325145,
-    0.1333091717,
-    -0.05370427744,
-    0.020536972,
-    -0.005599785037,
+EXPM1_32 = (
+    0.5,
+    0.1666657703,
+    0.04166655466,
+    0.008363173075,
+    0.001392617612,
 )
-TANH_64 = (
-    0.999999999999999987,
-    -0.333333333333324178,
-    0.133333333332239218,
-    -0.0539682539169249787,
-    0.0218694872886468526,
-    -0.0088632175778279647,
-    0.00359196347822699158,
-    -0.00145483436848705887,
-    0.000585927734937446545,
-    -0.000227808967943645735,
-    0.0000763145582274072172,
-    -0.000015678707518201344,
+EXPM1_64 = (
+    0.500000000000000102,
+    0.166666666666666675,
+    0.0416666666666241619,
+    0.00833333333333006445,
+    0.00138888889171967191,
+    0.000198412698630405453,
+    0.0000248015213223686933,
+    2.75572684803100255e-6,
+    2.76200758799833666e-7,
+    2.51003758325612337e-8,
 )
 LOG_32 = (
     1.999999999,
@@ -167,16 +164,19 @@ def _clamp(x, low, high):
     return where(x < low, low, where(x > high, high, x))
 
 
+def _reduce(x):
+    """``n`` and ``r`` with ``x = n log 2 + r``, ``n`` whole and ``abs(r)`` at most half of log 2."""
+    n = rint(x * 1.4426950408889634)
+    # log 2 in two parts, the first short enough that n times it is exact
+    if is_single(x):
+        return n, fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
+    return n, fma(n, -1.42860682030941723212e-6, fma(n, -6.93145751953125e-1, x))
+
+
 def exp(x):
     """Exponential; overflows to infinity, underflows through the subnormals to 0."""
     single = is_single(x)
-    x = _clamp(x, -104.0, 89.0) if single else _clamp(x, -746.0, 710.0)
-    n = rint(x * 1.4426950408889634)
-    # log 2 in two parts, the first short enough that n times it is exact
-    if single:
-        r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
-    else:
-        r = fma(n, -1.42860682030941723212e-6, fma(n, -6.93145751953125e-1, x))
+    n, r = _reduce(_clamp(x, -104.0, 89.0) if single else _clamp(x, -746.0, 710.0))
     half = rint(n * 0.5)  # in two factors, since 2**n alone leaves the normal range
     return _polynomial(r, EXP_32, EXP_64) * power_of_two(half) * power_of_two(n - half)
 
@@ -198,12 +198,14 @@ def log(x):
 
 
 def tanh(x):
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent, ``e / (e + 2)`` with ``e = exp(2 abs(x)) - 1``."""
     size = abs(x)
-    z = where(size < 0.63, x * x, 0.0)
-    near_zero = x * _polynomial(z, TANH_32, TANH_64)
-    far = 1.0 - 2.0 / (exp(size + size) + 1.0)
-    return where(size < 0.63, near_zero, copysign(far, x))
+    limit = 10.0 if is_single(x) else 20.0  # where it has been 1 for long
+    n, r = _reduce(where(size > limit, limit, size) * 2.0)
+    small = fma(r * r, _polynomial(r, EXPM1_32, EXPM1_64), r)
+    scale = power_of_two(n)
+    e = fma(scale, small, scale - 1.0)
+    return copysign(e / (e + 2.0), x)
 
 
 def logistic(x):
