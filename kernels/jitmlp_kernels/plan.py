@@ -47,7 +47,8 @@ PLAN = np.dtype(
         ("ones", np.int64),
         ("scratch", np.int64),
         ("scratch_stride", np.int64),
-        ("status", np.int64),  # a vector, likewise strided: NaN once an input was not finite
+        ("status", np.int64),  # a cache line or vector a thread: NaN once an input was not finite
+        ("status_stride", np.int64),
         ("accumulators", np.int64),  # distance from a parameter to its gradient so far
         ("state_stride", np.int64),  # distance from a parameter to its first state slot
         ("loss", np.int64),

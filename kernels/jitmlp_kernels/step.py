@@ -45,7 +45,7 @@ def gather_inputs(memory, plan, layers, source, x, x_indices, x_indptr, order, f
     else:
         gather_rows(
             memory, target, layer.inputs_stride, x, source.start, source.row_stride, order, first, count,
-            layer.fan_in, source.column_stride, source.code, plan.status + thread * plan.scratch_stride,
+            layer.fan_in, source.column_stride, source.code, plan.status + thread * plan.status_stride,
         )  # fmt: skip
     if plan.normalize:
         normalize_rows(memory, target, count, layer.inputs_stride, layer.fan_in, plan.shift, plan.scale)
@@ -66,7 +66,7 @@ def gather_targets(memory, plan, n_outputs, source, y, classes, order, first, co
         gather_rows(
             memory, target, plan.targets_stride, y, source.target_start, source.target_row_stride, order, first,
             count, n_outputs, source.target_column_stride, source.target_code,
-            plan.status + thread * plan.scratch_stride,
+            plan.status + thread * plan.status_stride,
         )  # fmt: skip
         if plan.smoothing > 0.0:
             for i in range(count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -284,8 +285,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _parameter_arrays(self):
         """All arrays that a prediction depends on."""
-        normalization = (array for layer in self.batch_norm_ for array in layer)
-        return (*self.coefs_, *self.intercepts_, *normalization)
+        return (*self.coefs_, *self.intercepts_, *chain.from_iterable(self.batch_norm_))
 
     def _borrow_network(self):
         """A network with the current parameters that no other thread is using."""
@@ -293,9 +293,12 @@ class BaseMLP(BaseEstimator, ABC):
         idle = self.__dict__.setdefault("_packed", [])
         try:
             packed, network = idle.pop()
-            known = len(packed) == len(parameters) and all(a is b for a, b in zip(packed, parameters))
-            if known and not any(a.flags.writeable for a in parameters):
-                return packed, network
+            if len(packed) == len(parameters):
+                for old, new in zip(packed, parameters):
+                    if old is not new or new.flags.writeable:
+                        break
+                else:
+                    return packed, network
         except IndexError:
             pass
         network = Network(self._spec.for_prediction(), 1, available_threads(self.n_threads))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
 
 from jitmlp_kernels.gather import CODES
-from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, NO_TARGET, SOURCE, records
+from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, SOURCE, records
 
 NO_BYTES = np.empty(0, np.uint8)
 NO_CLASSES = np.empty(0, np.int64)
@@ -36,6 +37,15 @@ def is_readable(dtype: np.dtype) -> bool:
     return dtype.isnative and dtype in CODES
 
 
+@lru_cache(maxsize=256)
+def _record(**fields):
+    """A record of these fields, the others 0. Shared: whoever predicts row by row needs the same again."""
+    record = records(1, SOURCE)
+    for name, value in fields.items():
+        record[name] = value
+    return record
+
+
 class Source:
     """Rows of X, with or without their targets, for the kernels.
 
@@ -52,8 +62,7 @@ class Source:
     def __init__(self, X, y=None, sample_weight=None):
         self.kept_alive = (X, y)
         self.n_samples, self.n_features = X.shape
-        self.record = records(1, SOURCE)
-        record = self.record[0]
+        record = {}
         self.indices = self.indptr = self.y = NO_BYTES
         self.classes = NO_CLASSES
         if sparse.issparse(X):
@@ -64,12 +73,12 @@ class Source:
             self.indptr, _ = memory_bytes(X.indptr)
         else:
             record["kind"], record["code"] = DENSE, CODES[X.dtype]
-            record["row_stride"], record["column_stride"] = X.strides
+            record["row_stride"], record["column_stride"] = strides = X.strides
             self.x, record["start"] = memory_bytes(X)
-            if X.strides[1] == X.itemsize:
+            if strides[1] == X.itemsize:
                 record["row_bytes"] = X.shape[1] * X.itemsize
         if y is None:
-            record["target_kind"] = NO_TARGET
+            pass
         elif y.ndim == 1:
             record["target_kind"] = CLASS_TARGET
             self.classes = np.ascontiguousarray(y, np.int64)
@@ -77,6 +86,7 @@ class Source:
             record["target_kind"], record["target_code"] = DENSE_TARGET, CODES[y.dtype]
             record["target_row_stride"], record["target_column_stride"] = y.strides
             self.y, record["target_start"] = memory_bytes(y)
+        self.record = _record(**record)
         if sample_weight is None:
             self.weights = NO_WEIGHTS
         else:

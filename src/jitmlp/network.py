@@ -88,9 +88,7 @@ class Network:
         self._lay_out_buffers(arena, keep_preactivations)
         self.memory = _aligned_zeros(arena.size, spec.dtype)
         self.memory[self.plan["ones"][0]] = 1
-        start, stride, status = (int(self.plan[name][0]) for name in ("scratch", "scratch_stride", "status"))
-        scratch = self.memory[start : start + n_threads * stride].reshape(n_threads, stride)
-        self._status = scratch[:, status - start :][:, : self.lanes]
+        self._status = self.memory[self.plan["status"][0] :][: n_threads * arena.line]
         self.row_loss = np.zeros(rows)
         self.row_weight = np.zeros(rows)
         self.penalty = np.zeros(2 * int(self.plan["n_strips"][0]) + self.n_layers)
@@ -174,10 +172,10 @@ class Network:
         record["targets"], record["targets_stride"] = arena.take(rows * stride), stride
         record["zeros"] = arena.take(2 * TILE_PANELS * lanes)
         record["ones"] = arena.take(1)
-        tile = _up(TILE_ROWS * TILE_PANELS * lanes, arena.line)
-        record["scratch_stride"] = tile + 2 * arena.line
+        record["scratch_stride"] = _up(TILE_ROWS * TILE_PANELS * lanes, arena.line) + 2 * arena.line
         record["scratch"] = arena.take(record["scratch_stride"] * self.n_threads)
-        record["status"] = record["scratch"] + tile
+        record["status_stride"] = arena.line
+        record["status"] = arena.take(arena.line * self.n_threads)
         record["loss"] = losses.CODES[self.spec.loss]
         record["loss_parameter"] = self.spec.loss_parameter
         record["canonical"] = losses.is_canonical(self.spec.loss, self.spec.activations[-1].code)
@@ -324,7 +322,7 @@ class Network:
 
     def _check_status(self):
         """Raise if a number that the kernels have read since is not finite."""
-        if self._status.any():  # NaN is
+        if self._status.dot(self._status) != 0:  # then it is NaN; ndarray.any takes longer
             self._status[:] = 0
             raise NonFiniteInputs(
                 f"X or y contains NaN, infinity or a value too large for {self.spec.dtype.name}"
