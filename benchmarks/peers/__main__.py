@@ -22,6 +22,10 @@ import numpy as np
 
 from benchmarks.peers.workloads import WORKLOADS
 
+# The threads of OpenBLAS and OpenMP go on spinning for some 100 ms after their work, on the
+# cores that the next one needs.
+SETTLE_SECONDS = 0.5
+
 
 def peak(dtype: str, n: int = 2048) -> float:
     """GFLOP/s of NumPy's matrix product, the best of several."""
@@ -80,7 +84,7 @@ def compare(workload, repeats, threads):
     for _ in range(repeats):
         peaks.append(peak(workload.dtype))
         for peer in peers:
-            time.sleep(0.05)  # let the other libraries' threads stop spinning
+            time.sleep(SETTLE_SECONDS)
             seconds = peer.ask("run")
             if seconds is not None:
                 peer.seconds.append(seconds)
