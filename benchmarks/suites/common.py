@@ -46,6 +46,8 @@ class Steps:
         self.batch, self.n_steps = batch, n_steps
         self.run()
 
-    def run(self):
+    def run(self, n_threads=None):
         """All steps, in one call into the kernels."""
-        self.network.train(self.source, self.order, self.batch, self.table, Constraints(1e-4))
+        self.network.train(
+            self.source, self.order, self.batch, self.table, Constraints(1e-4), n_threads=n_threads
+        )

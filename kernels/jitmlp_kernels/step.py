@@ -26,6 +26,7 @@ from jitmlp_kernels.losses import loss_rows, softmax_derive
 from jitmlp_kernels.microkernel import HALF_ROWS
 from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE_TARGET
 from jitmlp_kernels.random import dropout, row_key
+from jitmlp_kernels.subnormals import flush_subnormals, restore_subnormals
 from jitmlp_kernels.team import CLAIMED, DONE, LINE, PRESENT, claim, store_release, wait_or_steal
 
 GROUP_ROWS = 64  # rows that go through all layers together; their activations stay in L2
@@ -283,11 +284,13 @@ def run_units(
     weighted loss of the rows is added to ``total`` and the sums of squares of the
     weights, each weighted as the loss is, to ``penalty``.
     """
+    mode = flush_subnormals()
     for phase in range(first_phase, last_phase):
         run_unit(
             thread, n_threads, phase, memory, plan[0], layers, shares, source[0], x, x_indices, x_indptr, y,
             classes, weights, order, run[0], table, row_loss, row_weight, penalty, total, out,
         )  # fmt: skip
+    restore_subnormals(mode)
 
 
 @kernel(parallel=True)
