@@ -20,9 +20,10 @@ from benchmarks.suites.common import Steps
 from jitmlp.data import Source
 from jitmlp.spec import Constraints
 from jitmlp_kernels import plan as records
-from jitmlp_kernels.dense import backward_input, forward, train_bias, train_strips
+from jitmlp_kernels.dense import backward_input, forward
 from jitmlp_kernels.optimizers import CODES
 from jitmlp_kernels.step import GROUP_ROWS, gather_inputs, gather_targets, output_deltas
+from jitmlp_kernels.weights import train_bias, train_strips
 
 part = njit(nogil=True, error_model="numpy")
 

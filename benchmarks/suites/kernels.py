@@ -5,8 +5,10 @@ import time
 import numpy as np
 from numba import njit
 
-from jitmlp_kernels.host import VECTOR_BYTES
-from jitmlp_kernels.microkernel import tile_columns, tile_rows
+from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
+from jitmlp_kernels.microkernel import make_tile, tile_rows
+
+tile_columns = make_tile(TILE_ROWS, TILE_PANELS, unit_rows=True)  # without what it asks for ahead
 
 
 def best_seconds(function, repeats=7):
@@ -25,7 +27,7 @@ def forward_product(memory, weights, outputs, zeros, rows, depth, panels, lanes,
     """``rows x depth`` times ``depth x panels`` as the forward pass does it."""
     for _ in range(repeats):
         for j in range(0, panels, 2):
-            for i in range(0, rows, 8):
+            for i in range(0, rows, TILE_ROWS):
                 tile_rows(
                     memory, i * depth, depth, weights + j * depth * lanes, lanes, depth * lanes, zeros, 0, 0,
                     outputs + i * panels * lanes + j * lanes, panels * lanes, lanes, depth,
@@ -37,7 +39,7 @@ def gradient_product(memory, deltas, outputs, zeros, rows, depth, panels, lanes,
     """``depth x rows`` times ``rows x panels`` as the weight gradient does it."""
     for _ in range(repeats):
         for j in range(0, panels, 2):
-            for i in range(0, depth - 7, 8):
+            for i in range(0, depth - TILE_ROWS + 1, TILE_ROWS):
                 tile_columns(
                     memory, i, depth, deltas + j * lanes, panels * lanes, lanes, zeros, 0, 0,
                     outputs + j * depth * lanes + i * lanes, lanes, depth * lanes, rows,

@@ -12,15 +12,7 @@ from numba import prange
 from jitmlp_kernels.activations import IDENTITY, SOFTMAX, derive
 from jitmlp_kernels.cache import inlined, kernel
 from jitmlp_kernels.call import call_address
-from jitmlp_kernels.dense import (
-    backward_input,
-    forward,
-    limit_unit_norms,
-    normalization_sums,
-    train_bias,
-    train_normalization,
-    train_strips,
-)
+from jitmlp_kernels.dense import backward_input, forward, normalization_sums
 from jitmlp_kernels.gather import gather_rows, normalize_rows, scatter_row
 from jitmlp_kernels.losses import loss_rows, softmax_derive
 from jitmlp_kernels.microkernel import HALF_ROWS
@@ -28,6 +20,7 @@ from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE_TARGET
 from jitmlp_kernels.random import dropout, row_key
 from jitmlp_kernels.subnormals import flush_subnormals, restore_subnormals
 from jitmlp_kernels.team import CLAIMED, DONE, LINE, PRESENT, claim, store_release, wait_or_steal
+from jitmlp_kernels.weights import limit_unit_norms, train_bias, train_normalization, train_strips
 
 GROUP_ROWS = 64  # rows that go through all layers together; their activations stay in L2
 
