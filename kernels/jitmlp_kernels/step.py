@@ -240,14 +240,17 @@ def run_unit(
     if computed:
         factor = clip_factor(plan, plan.n_layers, run, penalty)
     scratch = plan.scratch + thread * plan.scratch_stride
-    start = order.size if n_batch > plan.block_rows else (step + 1) * run.batch_size
-    n_next = max(0, min(run.batch_size, order.size - start))
-    first, last = share(n_next, n_threads, thread)
-    address, n_rows_next = x.ctypes.data + source.start, min(n_next, last) - first
+    # the first layer's strips ask for this thread's rows of the next mini-batch
+    next_start = order.size if n_batch > plan.block_rows else (step + 1) * run.batch_size
+    n_next = max(0, min(run.batch_size, order.size - next_start))
+    next_first, next_last = share(n_next, n_threads, thread)
+    n_asked = min(n_next, next_last) - next_first
     for l in range(plan.n_layers):
         if l > 0 or source.row_bytes == 0:
-            n_rows_next = 0
-        next_rows = (address, source.row_stride, source.row_bytes, start + first, n_rows_next)
+            n_asked = 0
+        next_rows = (
+            x.ctypes.data + source.start, source.row_stride, source.row_bytes, next_start + next_first, n_asked,
+        )  # fmt: skip
         first, last = shares[thread, l, 0], shares[thread, l, 1]
         if first < last:
             layer = layers[l]
