@@ -7,6 +7,7 @@ parameters with dropout too; batch normalization's running values play no part i
 import numpy as np
 import pytest
 
+import reference
 from helpers import make_network
 from jitmlp.data import Source
 from jitmlp.spec import Constraints
@@ -50,16 +51,7 @@ def largest_error(hidden, loss, output, variant):
     computed += [a.copy() for layer in network.unpack_normalization(1) for a in layer[:2]]
     trained = [*coefs, *intercepts, *(a for layer in normalization for a in layer[:2])]
     errors = []
-    for array, gradient in zip(trained, computed):
-        numeric = np.zeros_like(array)
-        for index in np.ndindex(array.shape):
-            kept, step = array[index], 1e-5
-            array[index] = kept + step
-            above = objective()
-            array[index] = kept - step
-            below = objective()
-            array[index] = kept
-            numeric[index] = (above - below) / (2 * step)
+    for numeric, gradient in zip(reference.numeric_gradient(objective, trained, 1e-5), computed):
         scale = max(np.abs(numeric).max(), 1e-2)
         errors.append(np.abs(numeric - gradient).max() / scale)
     return max(errors)

@@ -189,6 +189,17 @@ def test_a_number_found_bad_while_training_leaves_everything_as_it_was(row, bad,
     np.testing.assert_array_equal(fresh.predict_proba(X / 100), before[0])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("normalize", ["minmax", "standard", "robust"])
+def test_a_number_found_bad_while_normalizing_leaves_everything_as_it_was(normalize, bad):
+    spoiled = X / 100
+    spoiled[37, -1] = bad
+    model = MLPClassifier(**OPTIONS, normalize=normalize)
+    with pytest.raises(ValueError, match="Input X contains"):
+        model.fit(spoiled, Y)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
 def sparse_forms():
     dense = np.where(X > 60, X, 0.0)
     csr = sparse.csr_matrix(dense)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from jitmlp_kernels.gather import CODES
-from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, SOURCE, records
+from jitmlp_kernels.plan import CLASS_TARGET, CSR, DENSE, DENSE_TARGET, NO_TARGET, SOURCE, records
 
 NO_BYTES = np.empty(0, np.uint8)
 NO_CLASSES = np.empty(0, np.int64)
@@ -78,7 +78,7 @@ class Source:
             if strides[1] == X.itemsize:
                 record["row_bytes"] = X.shape[1] * X.itemsize
         if y is None:
-            pass
+            record["target_kind"] = NO_TARGET
         elif y.ndim == 1:
             record["target_kind"] = CLASS_TARGET
             self.classes = np.ascontiguousarray(y, np.int64)

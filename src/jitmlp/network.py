@@ -331,8 +331,6 @@ class Network:
     def _run(self, n_phases, wanted, source, order, run, table, total, out):
         """Run phases of work on up to ``wanted`` threads."""
         if wanted == 1:
-            if self.optimizer and self.n_threads > 1:
-                self._address(self._arguments(1, source, order, run, table, total, out))
             return self._run_serial(n_phases, source, order, run, table, total, out)
         with parallel_region(wanted) as n_threads:
             if n_threads == 1:
@@ -354,6 +352,8 @@ class Network:
 
     def _run_serial(self, n_phases, source, order, run, table, total, out):
         arguments = self._arguments(1, source, order, run, table, total, out)
+        if self.optimizer and self.n_threads > 1:
+            self._address(arguments)
         step.run_units(0, n_phases, 0, 1, *arguments)
 
     def _arguments(self, n_threads, source, order, run, table, total, out):

@@ -34,12 +34,11 @@ def is_watched(X):
 def validated(estimator, X, y="no_validation", **options):
     """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
 
-    Returns ``X``, or ``(X, y)``, as the kernels can read it. Where they look for NaN and
-    infinity themselves, only ``y`` has been searched.
+    Returns ``X``, or ``(X, y)``, as the kernels can read it. Where they are the first to read
+    ``X`` and look for NaN and infinity themselves, only ``y`` has been searched.
     """
     if sparse.issparse(X) and hasattr(X, "check_format"):
         X.check_format(full_check=True)  # a wrong index would be a wrong address
-    checked = validate_data(
-        estimator, X, y, accept_sparse="csr", ensure_all_finite=not is_watched(X), **options
-    )
+    searched = estimator.normalize is not None or not is_watched(X)
+    checked = validate_data(estimator, X, y, accept_sparse="csr", ensure_all_finite=searched, **options)
     return (readable(checked[0]), checked[1]) if isinstance(checked, tuple) else readable(checked)
