@@ -179,7 +179,7 @@ def test_subnormal_numbers_count_as_zero_in_a_step_and_nowhere_else(dtype):
     """They would take ten times as long; the thread's own mode is put back."""
     tiny = np.finfo(dtype).tiny / 4
     network, coefs, intercepts = make_network((3, 4, 2), "identity", "identity", "squared_error", dtype)
-    network.pack([np.full_like(c, tiny) for c in coefs], [np.zeros_like(i) for i in intercepts])
+    network.pack([np.full_like(coefs[0], tiny), np.ones_like(coefs[1])], [0 * i for i in intercepts])
     out = network.predict(Source(np.ones((5, 3), dtype)))
     if numba.config.DISABLE_JIT or not IS_X86:
         pytest.skip("the mode is set by compiled kernels on x86-64 only")
