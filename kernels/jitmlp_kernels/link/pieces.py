@@ -1,0 +1,199 @@
+"""Pieces: kernels that are compiled, kept and loaded one by one, when a network needs them.
+
+A piece is a traced body with a name. Its arguments that are known when a network is laid out
+(which activation, which element type) are part of what it is; what is known only at run time lies
+in records: the job, the thread's unit of work, and the piece's own operands. The address of the
+machine code goes into the network's table of calls; nothing about an address is in a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import util
+from pkgutil import walk_packages
+
+import llvmlite
+import numba
+import numpy as np
+
+import jitmlp_kernels
+from jitmlp_kernels.link import compile as compiler
+from jitmlp_kernels.link import folder, progress, store
+from jitmlp_kernels.trace.interpreter import Interpreter, Pointer
+from jitmlp_kernels.trace.target import VECTOR_BYTES, cpu_name, feature_string
+
+INTERPRETED = bool(numba.config.DISABLE_JIT)
+
+
+@cache
+def sources_digest() -> str:
+    """Digest of the code of all kernels and of all that shapes the machine code made from it.
+
+    Of the code as Python loads it, so that it is right where there are no source files too.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    for module in sorted(walk_packages(jitmlp_kernels.__path__, "jitmlp_kernels."), key=lambda m: m.name):
+        loader = util.find_spec(module.name).loader  # type: ignore[union-attr]
+        source = loader.get_source(module.name)  # type: ignore[union-attr]
+        if source is None:
+            import marshal
+
+            digest.update(marshal.dumps(loader.get_code(module.name)))  # type: ignore[union-attr]
+        else:
+            digest.update(source.encode())
+    for part in (numba.__version__, llvmlite.__version__, sys.version, cpu_name(), feature_string(), VECTOR_BYTES):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One kernel for one dtype, with the arguments that are part of it."""
+
+    body: Callable
+    dtype: str
+    arguments: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """A name that people can read, and files can have."""
+        words = [self.body.__name__, *(_word(name, value) for name, value in self.arguments), self.dtype]
+        return "-".join(word for word in words if word)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the package's own sources say all that it computes."""
+        return all(getattr(value, "built_in", True) for _, value in self.arguments)
+
+
+def _word(name, value) -> str:
+    if isinstance(value, bool):
+        return name if value else ""
+    word = str(getattr(value, "name", value))
+    return "".join(letter if letter.isalnum() or letter == "_" else "_" for letter in word)[:40]
+
+
+def piece(body: Callable, dtype, **arguments) -> Piece:
+    """The piece of a body for a dtype and these arguments."""
+    return Piece(body, np.dtype(dtype).name, tuple(sorted(arguments.items())))
+
+
+_addresses: dict[Piece, int] = {}
+_interpreted: dict[int, Callable] = {}
+_kept_alive: list = []
+_handles = itertools.count(1)
+
+
+def interpret(wanted: Piece, allowed=None) -> Callable:
+    """A Python function that runs the piece on the interpreter, given three addresses."""
+    m = Interpreter(wanted.dtype, _interpreted, allowed)
+
+    def run(*addresses):
+        with np.errstate(all="ignore"):  # compiled arithmetic is silent too
+            wanted.body(m, *(Pointer(m, address or 0, np.uint8) for address in addresses), **dict(wanted.arguments))
+
+    return run
+
+
+def _interpret(wanted: Piece) -> int:
+    handle = next(_handles)
+    _interpreted[handle] = interpret(wanted)
+    return handle
+
+
+@dataclass
+class _Request:
+    """A piece on its way to an address."""
+
+    wanted: Piece
+    key: str = ""
+    module: object = None
+    symbol: str = field(default="")
+
+    def __post_init__(self):
+        digest = hashlib.blake2b(f"{sources_digest()} {self.wanted.label}".encode(), digest_size=20)
+        if not self.wanted.is_built_in:  # the trace itself says what a user's formula computes
+            text = str(compiler.trace_piece(self.wanted.body, self.wanted.dtype, "formula", dict(self.wanted.arguments)))
+            digest.update(text.encode())
+        self.key = digest.hexdigest()
+        self.symbol = f"jitmlp_{self.key}"
+
+    def compile(self) -> store.Code:
+        """Machine code of the piece."""
+        arguments = dict(self.wanted.arguments)
+        module = compiler.trace_piece(self.wanted.body, self.wanted.dtype, self.symbol, arguments)
+        return compiler.compile_module(module, self.symbol)
+
+
+def _compile_or_wait(request: _Request) -> store.Code:
+    """Compile a piece and keep it, or take it from the process that does so now."""
+    with store.locked(request.wanted.label, request.key):
+        code = store.load(request.wanted.label, request.key)
+        if code is None:
+            code = request.compile()
+            store.save(request.wanted.label, request.key, code)
+    return code
+
+
+def _installed(request: _Request, code: store.Code) -> int:
+    try:
+        return compiler.install(code)
+    except (ValueError, RuntimeError) as error:  # not machine code of this machine after all
+        raise RuntimeError(f"the kernel {request.wanted.label} cannot be loaded: {error}") from error
+
+
+def link(pieces: Iterable[Piece]) -> list[int]:
+    """Addresses of pieces, loaded from disk or compiled where they have not been."""
+    pieces = list(pieces)
+    if INTERPRETED:
+        for wanted in pieces:
+            if wanted not in _addresses:
+                _addresses[wanted] = _interpret(wanted)
+        return [_addresses[wanted] for wanted in pieces]
+    missing = list(dict.fromkeys(wanted for wanted in pieces if wanted not in _addresses))
+    if missing:
+        with compiler.LOCK:
+            _link(missing)
+    return [_addresses[wanted] for wanted in pieces]
+
+
+def _link(missing):
+    to_compile = []
+    for wanted in missing:
+        if wanted in _addresses:  # another thread was faster
+            continue
+        request = _Request(wanted)
+        code = store.load(wanted.label, request.key)
+        if code is None:
+            to_compile.append(request)
+        else:
+            _addresses[wanted] = _installed(request, code)
+    with progress.waiting(len(to_compile), folder.writable_folder if to_compile else None) as step:
+        for request in to_compile:
+            step(request.wanted.label)
+            _addresses[request.wanted] = _installed(request, _compile_or_wait(request))
+
+
+def address_of(wanted: Piece) -> int:
+    """The address of one piece."""
+    address = _addresses.get(wanted)
+    return link([wanted])[0] if address is None else address
+
+
+def compile_piece(wanted: Piece) -> bool:
+    """Make sure that a piece is on disk, without loading it; whether it had to be compiled."""
+    request = _Request(wanted)
+    if store.load(wanted.label, request.key) is not None:
+        return False
+    _compile_or_wait(request)
+    return True
+
+
+def linked() -> list[Piece]:
+    """The pieces that this process has loaded."""
+    return list(_addresses)

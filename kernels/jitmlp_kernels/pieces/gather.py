@@ -1,0 +1,165 @@
+"""Rows of the user's arrays into the padded batch buffer, cast on the way.
+
+The only place that meets the user's memory. Each element type and layout is a piece of its own,
+so nothing is converted but the rows at hand. NaN and infinity are found while rows are read: 0
+times them is NaN, and stays in the thread's status.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitmlp_kernels.pieces.records import ADDRESS, INT, LINE, kernel, record
+from jitmlp_kernels.trace.functions import fma
+
+# What is read where it lies
+ELEMENTS = tuple(
+    np.dtype(name)
+    for name in "float32 float64 uint8 int8 uint16 int16 uint32 int32 uint64 int64".split()
+)
+
+# Where the rows go. With ``normalize`` they become (x - shift) * scale, in float64: the shift of a
+# large number must not be rounded before it is subtracted.
+GATHER = record(target=ADDRESS, row=INT, units=INT, shift=ADDRESS, scale=ADDRESS, scratch=ADDRESS)
+
+
+class _Status:
+    """The thread's record of whether all numbers were finite."""
+
+    def __init__(self, m, job, unit):
+        self.m = m
+        self.pointer = job.status.byte(unit.thread * LINE).cast(m.dtype)
+        self.zeros = m.variable(m.load(self.pointer))
+
+    def note(self, lanes):
+        """Remember if one of these is not finite."""
+        self.zeros.set(fma(lanes, 0.0, self.zeros.get()))
+
+    def keep(self):
+        """Write what was found."""
+        self.m.store(self.zeros.get(), self.pointer)
+
+
+def _scaled(m, values, op, offset):
+    """Normalized vector of float64 values at an index of the row."""
+    shift, scale = (m.load(a.cast(np.float64).at(offset)) for a in (op.shift, op.scale))
+    return m.round((values - shift) * scale)
+
+
+def _gather(m, job, unit, op, element, data, row_bytes, column_bytes, contiguous, normalize):
+    """Cast the group's rows of a matrix into rows of the network's memory."""
+    element = np.dtype(element)
+    units, lanes, target_row = op.units, m.lanes, op.row
+    target = op.target.cast(m.dtype).at(unit.place * target_row)
+    order = job.order.cast(np.int64).at(unit.first + unit.row)
+    status = _Status(m, job, unit)
+    wide = np.dtype(np.float64) if normalize else m.dtype
+    whole = units // lanes
+    for r in m.loop(unit.count):
+        begin = data.byte(m.read(order.at(r)) * row_bytes).cast(element, align=1)
+        to = target.at(r * target_row)
+        if contiguous:
+
+            def take(i, mask, begin=begin, to=to):
+                values = m.load_as(begin.at(i * lanes), wide, mask)
+                if normalize:
+                    values = _scaled(m, values, op, i * lanes)
+                if element.kind == "f":
+                    status.note(values)
+                m.store(values, to.at(i * lanes))
+
+            for i in m.loop(whole):
+                take(i, None)
+            for _ in m.when(whole * lanes < units):
+                take(whole, m.inside(whole * lanes, units))
+        else:
+            for j in m.loop(units):
+                value = m.read_as(begin.byte(j * column_bytes), wide)
+                if normalize:
+                    shift, scale = (m.read(a.cast(np.float64).at(j)) for a in (op.shift, op.scale))
+                    value = (value - shift) * scale
+                if element.kind == "f":
+                    status.note(m.spread(value))
+                m.write(value, to.at(j))
+    status.keep()
+
+
+@kernel(GATHER)
+def gather_inputs(m, job, unit, op, element, contiguous, normalize):
+    """Rows of X."""
+    _gather(m, job, unit, op, element, job.x, job.x_row, job.x_column, contiguous, normalize)
+
+
+@kernel(GATHER)
+def gather_targets(m, job, unit, op, element, contiguous):
+    """Rows of targets, smoothed towards one half."""
+    _gather(m, job, unit, op, element, job.y, job.y_row, job.y_column, contiguous, False)
+    smoothing = job.smoothing
+    row, units, lanes = op.row, op.units, m.lanes
+    target = op.target.cast(m.dtype).at(unit.place * row)
+    keep, half = m.spread(1.0 - smoothing), m.spread(0.5 * smoothing)
+    for _ in m.when(smoothing > 0.0):
+        for r in m.loop(unit.count):
+            for i in m.loop(m.vectors(units)):
+                cell = target.at(r * row + i * lanes)
+                m.store(m.load(cell) * keep + half, cell)
+
+
+@kernel(GATHER)
+def spread_classes(m, job, unit, op):
+    """One-hot rows of class numbers, smoothed towards equal shares."""
+    row, units = op.row, op.units
+    target = op.target.cast(m.dtype).at(unit.place * row)
+    order, classes = job.order.cast(np.int64).at(unit.first + unit.row), job.classes.cast(np.int64)
+    smoothing = job.smoothing
+    rest = smoothing / m.double(units)
+    others, own = m.spread(rest), 1.0 - smoothing + rest
+    for r in m.loop(unit.count):
+        to = target.at(r * row)
+        for i in m.loop(m.vectors(units)):
+            m.store(others, to.at(i * m.lanes))
+        m.write(own, to.at(m.read(classes.at(m.read(order.at(r))))))
+
+
+@kernel(GATHER)
+def gather_csr(m, job, unit, op, element, index, normalize):
+    """Rows of a CSR matrix, spread over zeros; duplicates add up.
+
+    A row or column outside of the matrix, which only a matrix changed meanwhile can have, is not
+    followed but noted as a number that is not finite.
+    """
+    units, row = op.units, op.row
+    wide = np.dtype(np.float64) if normalize else m.dtype
+    target = op.target.cast(m.dtype).at(unit.place * row)
+    scratch = op.scratch.cast(np.float64).at(unit.thread * row)
+    order = job.order.cast(np.int64).at(unit.first + unit.row)
+    data = job.x.cast(element, align=1)
+    columns, starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
+    n_entries = job.n_entries
+    status = _Status(m, job, unit)
+    for r in m.loop(unit.count):
+        to = scratch if normalize else target.at(r * row)
+        for i in m.loop(m.vectors(units)):
+            m.store(m.spread(0.0, wide), to.at(i * m.lanes))
+        number = m.read(order.at(r))
+        first, last = m.read(starts.at(number)), m.read(starts.at(number + 1))
+        for sound in m.either((first >= 0) & (last <= n_entries)):
+            if not sound:
+                status.note(m.spread(float("inf")))
+                continue
+            for j in m.loop(first, last):
+                column = m.read(columns.at(j))
+                for inside in m.either((column >= 0) & (column < units)):
+                    if inside:
+                        value, cell = m.read_as(data.at(j), wide), to.at(column)
+                        if np.dtype(element).kind == "f" and not normalize:
+                            status.note(m.spread(value))
+                        m.write(m.read(cell) + value, cell)
+                    else:
+                        status.note(m.spread(float("inf")))
+        if normalize:
+            for i in m.loop(m.vectors(units)):
+                values = _scaled(m, m.load(scratch.at(i * m.lanes)), op, i * m.lanes)
+                status.note(values)
+                m.store(values, target.at(r * row + i * m.lanes))
+    status.keep()

@@ -1,0 +1,108 @@
+"""The register tile: a small block of a matrix product held in vector registers.
+
+``c[m, v] = init[m, v] + sum_k a[m, k] * b[k, v]``, with ``a`` broadcast element by element
+and ``b`` read a vector at a time. Each element is summed in the order of ``k``, whatever the
+shape of the tile it falls in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jitmlp_kernels.pieces.records import ADDRESS, INT, kernel, record
+from jitmlp_kernels.trace.functions import fma
+from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
+
+HALF_ROWS = TILE_ROWS // 2
+
+
+class Block(NamedTuple):
+    """A matrix in memory: a pointer, and elements from row to row and from vector to vector."""
+
+    start: object
+    row: object
+    panel: object
+
+    def at(self, row, panel):
+        """The pointer to one vector."""
+        return self.start.at(row * self.row).at(panel * self.panel)
+
+
+def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None):
+    """One tile of the product, of a shape known when the kernel is made.
+
+    Parameters
+    ----------
+    rows, panels : int
+        Rows of ``c``, and vectors in a row of ``c``.
+    a_rows : list of pointers
+        Where each row of ``a`` begins; ``a_step`` elements on is the next ``k``.
+    b, init, c : Block
+        Rows of ``b`` are the ``k``.
+    depth : number of ``k``
+    ahead : (pointer, step), optional
+        Memory to ask for, so many bytes further with every ``k``.
+    """
+    cells = [(r, v) for r in range(rows) for v in range(panels)]
+    sums = [m.variable(m.load(init.at(r, v))) for r, v in cells]
+    b_panels = [b.start.at(v * b.panel) for v in range(panels)]
+    for k in m.loop(depth):
+        b_row, a_column = k * b.row, k * a_step
+        vectors = [m.load(panel.at(b_row)) for panel in b_panels]
+        scales = [m.broadcast(row.at(a_column)) for row in a_rows]
+        if ahead is not None:
+            m.prefetch(ahead[0].byte(k * ahead[1]))
+        for (r, v), total in zip(cells, sums):
+            total.set(fma(scales[r], vectors[v], total.get()))
+    for (r, v), total in zip(cells, sums):
+        m.store(total.get(), c.at(r, v))
+
+
+# c = init + a b for the rows of a group; b in panels of one vector's width, [panel][k][lane]
+PRODUCT = record(
+    a=ADDRESS,
+    a_row=INT,
+    b=ADDRESS,
+    b_panel=INT,
+    panels=INT,
+    init=ADDRESS,
+    init_panel=INT,
+    c=ADDRESS,
+    c_row=INT,
+    depth=INT,
+)
+
+
+@kernel(PRODUCT)
+def product(m, job, unit, op):
+    """Forward through a layer, or its deltas back to the layer below.
+
+    Panels outside, rows inside: a pair of panels is read from the second-level cache once and
+    serves every row tile of the group.
+    """
+    a, b, init, c = (address.cast(m.dtype) for address in (op.a, op.b, op.init, op.c))
+    a_row, b_panel, panels, init_panel = op.a_row, op.b_panel, op.panels, op.init_panel
+    c_row, depth, lanes = op.c_row, op.depth, m.lanes
+    first, rows = unit.place, unit.padded
+    full = rows // TILE_ROWS * TILE_ROWS
+    a, c = a.at(first * a_row), c.at(first * c_row)
+
+    def strip(panel, width):
+        b_block = Block(b.at(panel * b_panel), lanes, b_panel)
+        start = Block(init.at(panel * init_panel), 0, init_panel)
+
+        def one(row, height):
+            a_rows = [a.at((row + r) * a_row) for r in range(height)]
+            target = Block(c.at(row * c_row).at(panel * lanes), c_row, lanes)
+            tile(m, height, width, a_rows, 1, b_block, start, target, depth)
+
+        for row in m.loop(0, full, TILE_ROWS):
+            one(row, TILE_ROWS)
+        for _ in m.when(full < rows):
+            one(full, HALF_ROWS)
+
+    pairs = panels // TILE_PANELS * TILE_PANELS
+    for panel in m.loop(0, pairs, TILE_PANELS):
+        strip(panel, TILE_PANELS)
+    for _ in m.when(pairs < panels):
+        strip(pairs, 1)

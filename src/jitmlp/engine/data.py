@@ -1,0 +1,157 @@
+"""The user's arrays as the kernels see them: addresses, strides and element types.
+
+Rows of X, their targets and their weights are one value, :class:`Data`. What the kernels cannot
+read where it lies is copied here: other byte orders, unaligned strides of targets, pieces of sparse
+matrices that are views. Everything that the kernels rely on is checked here, once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from jitmlp_kernels.pieces.gather import ELEMENTS
+
+
+class Kind(NamedTuple):
+    """What decides which pieces read the data.
+
+    Attributes
+    ----------
+    element : str
+        dtype of X as it lies in memory.
+    index : str
+        dtype of a sparse matrix's indices, empty for dense rows.
+    contiguous : bool
+        Whether the columns of a row are neighbours.
+    target : str
+        dtype of the targets; "classes" for class numbers, empty for none.
+    target_contiguous : bool
+    """
+
+    element: str
+    index: str
+    contiguous: bool
+    target: str
+    target_contiguous: bool
+
+
+def is_readable(dtype: np.dtype) -> bool:
+    """Whether the kernels read this dtype where it lies."""
+    return dtype.isnative and (dtype in ELEMENTS or dtype == bool)
+
+
+def _element(dtype: np.dtype) -> str:
+    return "uint8" if dtype == bool else dtype.name
+
+
+def address(array: np.ndarray) -> int:
+    """Address of an array's first element."""
+    return array.__array_interface__["data"][0]
+
+
+def readable(X):
+    """``X`` itself if the kernels can read it, else a float64 copy."""
+    if sparse.issparse(X):
+        X = X if X.format == "csr" else X.tocsr()
+        return X if is_readable(X.data.dtype) else X.astype(np.float64)
+    return X if is_readable(X.dtype) else X.astype(np.float64)
+
+
+class Data:
+    """Rows of X, with or without their targets and weights.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Of a dtype in ``ELEMENTS`` or bool, in any layout; others are converted.
+    y : ndarray, optional
+        Class numbers of shape (n_samples,), or targets of shape (n_samples, n_outputs).
+    sample_weight : ndarray of shape (n_samples,), optional
+
+    Raises
+    ------
+    ValueError
+        If the lengths do not fit together.
+    """
+
+    def __init__(self, X, y=None, sample_weight=None):
+        X = readable(X)
+        if X.ndim != 2:
+            raise ValueError(f"X must have two dimensions, got {X.ndim}")
+        self.X, self.y, self.sample_weight = X, y, sample_weight
+        self.n_samples, self.n_features = X.shape
+        self.fields: dict[str, int] = {"n_features": self.n_features, "weighted": 0}
+        if sparse.issparse(X):
+            element, index, contiguous = *self._read_csr(X), True
+        else:
+            element, index, contiguous = _element(X.dtype), "", X.strides[1] == X.itemsize or X.shape[1] == 1
+            self._kept = [X]
+            self.fields["x"] = address(X)
+            self.fields["x_row"], self.fields["x_column"] = X.strides
+            self.fields["x_row_bytes"] = X.shape[1] * X.itemsize if contiguous else 0
+        target, target_contiguous = self._read_targets(y)
+        self.kind = Kind(element, index, contiguous, target, target_contiguous)
+        if sample_weight is not None:
+            weights = np.array(sample_weight, np.float64, order="C", copy=None)
+            self._expect(weights, "sample_weight", (self.n_samples,))
+            self._kept.append(weights)
+            self.sample_weight = weights
+            self.fields["weighted"], self.fields["weights"] = 1, address(weights)
+
+    def _read_csr(self, X):
+        index = np.result_type(X.indices.dtype, X.indptr.dtype, np.int32)
+        if index not in (np.int32, np.int64):
+            index = np.dtype(np.int64)
+        data = np.ascontiguousarray(X.data)
+        indices, indptr = (np.ascontiguousarray(a, index) for a in (X.indices, X.indptr))
+        self._expect(indptr, "indptr of the sparse matrix", (self.n_samples + 1,))
+        self._kept = [data, indices, indptr]
+        self.fields["n_entries"] = min(len(data), len(indices))
+        for name, array in zip(("x", "indices", "indptr"), self._kept):
+            self.fields[name] = address(array)
+        self.fields["x_row_bytes"] = 0
+        return _element(data.dtype), index.name
+
+    def _read_targets(self, y):
+        if y is None:
+            self.n_classes, self.n_outputs = 0, 0
+            return "", True
+        if y.ndim == 1:
+            classes = np.ascontiguousarray(y, np.int64)
+            self._expect(classes, "y", (self.n_samples,))
+            self.n_classes, self.n_outputs = (int(classes.max()) + 1 if len(classes) else 0), 0
+            if len(classes) and classes.min() < 0:
+                raise ValueError(f"class numbers in y must not be negative, got {classes.min()}")
+            self._kept.append(classes)
+            self.fields["classes"] = address(classes)
+            return "classes", True
+        y = y if is_readable(y.dtype) else y.astype(np.float64)
+        self._expect(y, "y", (self.n_samples, y.shape[1] if y.ndim == 2 else 1))
+        self.n_classes, self.n_outputs = 0, y.shape[1]
+        self._kept.append(y)
+        self.fields["y"] = address(y)
+        self.fields["y_row"], self.fields["y_column"] = y.strides
+        return _element(y.dtype), y.strides[1] == y.itemsize or y.shape[1] == 1
+
+    @staticmethod
+    def _expect(array, name, shape):
+        if array.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+    def check(self, n_features: int, n_outputs: int, trained: bool) -> None:
+        """Raise ValueError unless a network of these sizes can read the data.
+
+        The last check before the kernels, whatever led here.
+        """
+        if self.n_features != n_features:
+            raise ValueError(f"X has {self.n_features} features, but the network is expecting {n_features} features")
+        if trained:
+            if not self.kind.target:
+                raise ValueError("training needs targets")
+            if self.n_classes > n_outputs:
+                raise ValueError(f"y has class number {self.n_classes - 1}, the network has {n_outputs} outputs")
+            if self.n_outputs and self.n_outputs != n_outputs:
+                raise ValueError(f"y has {self.n_outputs} columns, the network has {n_outputs} outputs")

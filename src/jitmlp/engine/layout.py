@@ -1,0 +1,363 @@
+"""Where everything of a network lies in one flat array, laid out once.
+
+Weights live in panels of one vector's width, ``[panel][fan_in][lane]``, with a transposed copy
+for the backward pass, so nothing is packed in a step. Every size is padded to whole vectors and
+tiles; the padding is zero and stays zero. Memory is booked first and allocated after, so that
+what a network needs is known before any is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jitmlp.model.model import Model
+from jitmlp_kernels.pieces.batch_norm import D_BETA, D_GAMMA, VECTORS
+from jitmlp_kernels.pieces.records import GROUP_ROWS, LINE
+from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
+
+MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks, whose buffers stay in the cache
+FIRST_STRIP_COST = 1.5  # of a layer's first strip beside the others: the biases go with it
+
+
+def up(number: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-number // multiple) * multiple
+
+
+class Arena:
+    """Books stretches of the flat array, each starting on a cache line; counts elements."""
+
+    def __init__(self, itemsize: int):
+        self.line = LINE // itemsize
+        self.size = 0
+
+    def take(self, count: int) -> int:
+        """Where a stretch of ``count`` elements begins."""
+        start = self.size
+        self.size = up(start + count, self.line)
+        return start
+
+
+def aligned_zeros(count: int, dtype) -> np.ndarray:
+    """Zeros that start on a cache line and are touched by nobody yet."""
+    dtype = np.dtype(dtype)
+    raw = np.zeros(count * dtype.itemsize + LINE, np.uint8)
+    shift = -raw.ctypes.data % LINE
+    return raw[shift : shift + count * dtype.itemsize].view(dtype)
+
+
+@dataclass
+class LayerPlace:
+    """Where the parts of one layer lie, in elements; later the operands of its calls."""
+
+    fan_in: int
+    fan_out: int
+    fan_in_padded: int  # rows of a weight panel, a multiple of TILE_ROWS
+    panels: int  # vectors that hold fan_out units
+    weights: int
+    bias: int
+    gamma: int
+    beta: int
+    transposed: int = -1  # [panel of fan_in][panels * lanes][lane], but of the first layer
+    inputs: int = 0
+    inputs_row: int = 0
+    row: int = 0  # elements from row to row of what follows
+    linear: int = 0  # what is normalized over the mini-batch; the same place as preactivations else
+    statistics: int = 0
+    preactivations: int = 0  # the same place as outputs unless needed later
+    outputs: int = 0
+    deltas: int = 0
+    dropped: int = 0  # what dropout leaves of the outputs: the next layer's inputs
+    first_strip: int = 0
+    slope_values: int = 0  # what the activation's derivative reads
+
+    @property
+    def copies(self) -> bool:
+        """Whether the activation writes elsewhere than it reads."""
+        return self.preactivations != self.outputs
+
+
+@dataclass
+class Layout:
+    """The places of all parts of a network.
+
+    Parameters
+    ----------
+    model : Model
+    rows : int
+        Rows of the largest mini-batch.
+    n_threads : int
+    slots : int
+        Of the optimizer's state.
+    accumulate : bool
+        Whether gradients wait for something before the update.
+    training : bool
+        Whether deltas, targets and transposed weights are needed.
+    keep_preactivations : bool
+        Whether those of every layer are kept, not only where a derivative needs them.
+    """
+
+    model: Model
+    rows: int = 1
+    n_threads: int = 1
+    slots: int = 0
+    accumulate: bool = False
+    training: bool = True
+    keep_preactivations: bool = False
+    layers: list[LayerPlace] = field(default_factory=list)
+
+    def __post_init__(self):
+        itemsize = self.model.dtype.itemsize
+        self.lanes = max(1, VECTOR_BYTES // itemsize)
+        self.arena = Arena(itemsize)
+        # batch normalization needs the sums over all rows before it can go on with any
+        self.blocks = 1 if self.model.has_batch_norm else max(1, -(-self.rows // MAX_BLOCK_ROWS))
+        self.block_rows = up(-(-self.rows // self.blocks), TILE_ROWS)
+        self._book_parameters()
+        self._book_state()
+        self._book_buffers()
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether there is room for gradients that wait."""
+        return self.accumulate or self.blocks > 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the flat array and of what lies beside it."""
+        return self.arena.size * self.model.dtype.itemsize + 16 * self.rows + 8 * (2 * self.n_strips + len(self.layers))
+
+    def _book_parameters(self):
+        strips = 0
+        for (fan_in, fan_out), layer in zip(self.model.shapes, self.model.layers):
+            panels, padded = -(-fan_out // self.lanes), up(fan_in, TILE_ROWS)
+            width = panels * self.lanes
+            weights, bias = self.arena.take(padded * width), self.arena.take(width)
+            gamma, beta = (self.arena.take(width), self.arena.take(width)) if layer.batch_norm else (0, 0)
+            self.layers.append(
+                LayerPlace(fan_in, fan_out, padded, panels, weights, bias, gamma, beta, first_strip=strips)
+            )
+            strips += padded // TILE_ROWS
+        self.n_strips = strips
+
+    def _book_state(self):
+        # An odd number of cache lines, so that a parameter and its state never fall
+        # into the same set of the first-level cache.
+        lines = self.arena.size // self.arena.line
+        self.state_stride = (lines + 1 - lines % 2) * self.arena.line
+        copies = self.slots + self.accumulates
+        self.arena.size = (copies + 1) * self.state_stride
+        self.gradients = copies * self.state_stride  # behind the last slot
+        for place in self.layers[1:] if self.training else ():
+            panels = -(-place.fan_in_padded // self.lanes)
+            place.transposed = self.arena.take(panels * place.panels * self.lanes * self.lanes)
+
+    def _row(self, units):
+        """An odd number of vectors: rows a power of two apart would collide in L1."""
+        vectors = -(-up(units, TILE_ROWS) // self.lanes)
+        return (vectors + 1 - vectors % 2) * self.lanes
+
+    def _book_buffers(self):
+        take = self.arena.take
+        count = max(self.block_rows if self.training else 0, self.n_threads * GROUP_ROWS)
+        row = self.inputs_row = self._row(self.model.n_features)
+        inputs = take(count * row)
+        for place, layer in zip(self.layers, self.model.layers):
+            place.inputs, place.inputs_row = inputs, row
+            row = place.row = self._row(place.panels * self.lanes)
+            inputs = place.outputs = take(count * row)
+            place.deltas = take(count * row) if self.training else 0
+            needed = self.training and layer.activation.from_preactivation
+            apart = needed or self.keep_preactivations
+            place.preactivations = take(count * row) if apart else place.outputs
+            place.slope_values = place.preactivations if needed else place.outputs
+            place.linear = place.preactivations
+            if layer.batch_norm:
+                place.linear = take(count * row)
+                place.statistics = take(VECTORS * place.panels * self.lanes)
+            place.dropped = take(count * row) if layer.dropout else place.outputs
+            inputs = place.dropped
+        self.targets = take(count * row) if self.training else 0
+        self.zeros, self.ones = take(2 * TILE_PANELS * self.lanes), take(1)
+        self.scratch_stride = up(TILE_ROWS * TILE_PANELS * self.lanes, self.arena.line) + 2 * self.arena.line
+        self.scratch = take(self.scratch_stride * self.n_threads)
+        self.status = take(self.arena.line * self.n_threads)
+
+    def share_strips(self, n_threads: int) -> np.ndarray:
+        """Rows of each layer's weights that each thread owns, of nearly equal work.
+
+        Strips of TILE_ROWS rows are dealt out in order along all layers, each thread
+        getting a stretch of equal cost; the biases go with a layer's first strip.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_threads, n_layers, 2)
+        """
+        costs, places = [], []
+        for l, place in enumerate(self.layers):
+            for i in range(0, place.fan_in_padded, TILE_ROWS):
+                costs.append(place.panels * (FIRST_STRIP_COST if i == 0 else 1.0))
+                places.append((l, i))
+        middle = np.cumsum(costs) - np.asarray(costs) / 2
+        owner = np.minimum(middle * n_threads / sum(costs), n_threads - 1).astype(int)
+        shares = np.zeros((n_threads, len(self.layers), 2), np.int64)
+        for thread, (l, i) in zip(owner, places):
+            if shares[thread, l, 1] == 0:
+                shares[thread, l, 0] = i
+            shares[thread, l, 1] = i + TILE_ROWS
+        return shares
+
+    def operands(self, memory: np.ndarray, scaling=None, normalize_scratch=None) -> Operands:
+        """The operands of all calls, with the addresses of this memory."""
+        return Operands(self, memory, scaling, normalize_scratch)
+
+
+class Operands:
+    """The operands of the calls of a program: records' values by name.
+
+    Parameters
+    ----------
+    layout : Layout
+    memory : ndarray
+        The flat array.
+    scaling : tuple of ndarray, optional
+        Shift and scale of the inputs in float64, as long as a row of the inputs' buffer.
+    scratch : ndarray, optional
+        Float64 rows, one a thread, in which sparse rows are put together before scaling.
+    """
+
+    def __init__(self, layout, memory, scaling, scratch):
+        itemsize, base = memory.itemsize, memory.ctypes.data
+        self.at = lambda offset: base + int(offset) * itemsize
+        first, last = layout.layers[0], layout.layers[-1]
+        shift, scale = (a.ctypes.data for a in scaling) if scaling else (0, 0)
+        self.inputs_place = {
+            "target": self.at(first.inputs),
+            "row": first.inputs_row,
+            "units": first.fan_in,
+            "shift": shift,
+            "scale": scale,
+            "scratch": 0 if scratch is None else scratch.ctypes.data,
+        }
+        self.targets_place = {"target": self.at(layout.targets), "row": last.row, "units": last.fan_out}
+        self.outputs_place = {"source": self.at(last.outputs), "row": last.row, "units": last.fan_out}
+        self.loss_place = {
+            "source": self.at(last.outputs),
+            "targets": self.at(layout.targets),
+            "target": self.at(last.deltas),
+            "row": last.row,
+            "units": last.fan_out,
+            "parameter": layout.model.loss_parameter,
+        }
+        self.input_dropout = {
+            "source": self.at(first.inputs),
+            "target": self.at(first.inputs),
+            "row": first.inputs_row,
+            "units": first.fan_in,
+            "layer": 0,
+            "rate": layout.model.input_dropout,
+        }
+        self.layers = [LayerOperands(self, layout, l) for l in range(len(layout.layers))]
+
+
+class LayerOperands:
+    """The operands of one layer's calls."""
+
+    def __init__(self, operands, layout, l):
+        place, layer, lanes, at = layout.layers[l], layout.model.layers[l], layout.lanes, operands.at
+        self.copies = place.copies
+        panel = place.fan_in_padded * lanes
+        rows = {"row": place.row, "units": place.fan_out}
+        self.forward = {
+            "a": at(place.inputs),
+            "a_row": place.inputs_row,
+            "b": at(place.weights),
+            "b_panel": panel,
+            "panels": place.panels,
+            "init": at(place.bias),
+            "init_panel": lanes,
+            "c": at(place.linear),
+            "c_row": place.row,
+            "depth": place.fan_in,
+        }
+        self.activation = {
+            "source": at(place.preactivations),
+            "target": at(place.outputs),
+            "parameter": layer.parameter,
+            **rows,
+        }
+        self.slope = {
+            "source": at(place.slope_values),
+            "target": at(place.deltas),
+            "parameter": layer.parameter,
+            **rows,
+        }
+        self.dropout = {
+            "source": at(place.outputs),
+            "target": at(place.dropped),
+            "layer": l + 1,
+            "rate": layer.dropout,
+            **rows,
+        }
+        self.dropout_backward = {**self.dropout, "source": at(place.deltas), "target": at(place.deltas)}
+        has_transposed = place.transposed >= 0
+        transposed = at(place.transposed) if has_transposed else 0
+        self.weights = {
+            "layer": l,
+            "inputs": at(place.inputs),
+            "inputs_row": place.inputs_row,
+            "deltas": at(place.deltas),
+            "deltas_row": place.row,
+            "weights": at(place.weights),
+            "panels": place.panels,
+            "panel": panel,
+            "fan_in_padded": place.fan_in_padded,
+            "transposed": transposed,
+            "has_transposed": has_transposed,
+            "first_strip": place.first_strip,
+            "prefetch": l == 0,
+            "slots": layout.slots,
+        }
+        self.norms = {
+            "weights": at(place.weights),
+            "rows": place.fan_in_padded,
+            "panels": place.panels,
+            "panel": panel,
+            "transposed": transposed,
+            "has_transposed": has_transposed,
+            "below": -(-place.fan_in_padded // lanes),
+        }
+        vector = {"layer": l, "vectors": place.panels, "square": layout.n_strips + l}
+        self.bias = {**vector, "parameters": at(place.bias), "gradients": at(place.deltas), "deltas_row": place.row}
+        self.bias_gradients = {**self.bias, "gradients": at(place.bias + layout.gradients)}
+        width = place.panels * lanes
+        self.batch_norm_vectors = [
+            {**vector, "parameters": at(start), "gradients": at(place.statistics + k * width)}
+            for start, k in ((place.gamma, D_GAMMA), (place.beta, D_BETA))
+        ]
+        if l > 0:
+            below = layout.layers[l - 1]
+            self.backward = {
+                "a": at(place.deltas),
+                "a_row": place.row,
+                "b": transposed,
+                "b_panel": place.panels * lanes * lanes,
+                "panels": below.panels,
+                "init": at(layout.zeros),
+                "init_panel": 0,
+                "c": at(below.deltas),
+                "c_row": below.row,
+                "depth": place.fan_out,
+            }
+        self.batch_norm = {
+            "linear": at(place.linear),
+            "normalized": at(place.preactivations),
+            "deltas": at(place.deltas),
+            "row": place.row,
+            "panels": place.panels,
+            "statistics": at(place.statistics),
+            "gamma": at(place.gamma),
+            "beta": at(place.beta),
+        }

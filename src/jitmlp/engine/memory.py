@@ -1,0 +1,34 @@
+"""Refusing a network that memory cannot hold, before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_limit() -> int | None:
+    """Bytes that this process may use: of the machine, or of its container; None if unknown."""
+    limits = []
+    try:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        pass
+    for name in LIMIT_FILES:
+        try:
+            limits.append(int(Path(name).read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(limits, default=None)
+
+
+def check_memory(layout, more: int = 0) -> None:
+    """Raise MemoryError if a layout, and ``more`` bytes beside it, cannot fit."""
+    limit, needed = memory_limit(), layout.nbytes + more
+    if limit is not None and needed > limit:
+        units = layout.model.layer_units
+        raise MemoryError(
+            f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs needs "
+            f"{needed / 2**30:.1f} GiB, this process may use {limit / 2**30:.1f} GiB"
+        )

@@ -1,0 +1,223 @@
+"""The table of what a step, or a prediction, consists of.
+
+A program is a list of phases, each a list of calls, each a piece and its operands. The kernels'
+driver goes through it and decodes nothing. To add a phase, add it where the step is put together
+below; to add a kind of layer, add its calls on the way forward and on the way back.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jitmlp.engine.data import Kind
+from jitmlp.engine.layout import Operands
+from jitmlp.model.model import Model
+from jitmlp_kernels.link.pieces import Piece, link, piece
+from jitmlp_kernels.pieces import batch_norm, gather, rows, weights
+from jitmlp_kernels.pieces.product import product
+from jitmlp_kernels.pieces.records import CALL, NOTHING, PHASE, new
+from jitmlp_kernels.rules.optimizers import OptimizerRule
+
+
+class Plan(NamedTuple):
+    """What decides which phases a training step has.
+
+    Attributes
+    ----------
+    blocks : int
+        Into how many blocks of rows a mini-batch is cut.
+    l1, clip_norm, max_norm : bool
+        Whether there is an L1 penalty, a limit on the gradients' norm, on the units' norms.
+    """
+
+    blocks: int = 1
+    l1: bool = False
+    clip_norm: bool = False
+    max_norm: bool = False
+
+
+class Program:
+    """Phases and calls under construction.
+
+    Parameters
+    ----------
+    dtype : numpy dtype
+        Of the network.
+    """
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.phases: list[tuple[int, int, int]] = []  # by_rows, block, first call
+        self.calls: list[tuple[Piece, np.ndarray]] = []
+
+    def phase(self, by_rows: bool, block: int = 0) -> None:
+        """Begin a phase."""
+        self.phases.append((by_rows, block, len(self.calls)))
+
+    def call(self, body, operands=None, **arguments) -> None:
+        """Add a call of a piece to the phase."""
+        values = operands._asdict() if hasattr(operands, "_asdict") else operands or {}
+        record = new(body.operands, **values)
+        self.calls.append((piece(body, self.dtype, **arguments), record))
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The pieces called, each once."""
+        return list(dict.fromkeys(wanted for wanted, _ in self.calls))
+
+    def tables(self):
+        """The records of the phases and of the calls, linked, and what they point to."""
+        addresses = link([wanted for wanted, _ in self.calls])
+        calls, operands = np.zeros(len(self.calls), CALL), [record for _, record in self.calls]
+        calls["piece"] = addresses
+        calls["operands"] = [record.ctypes.data for record in operands]
+        phases = np.zeros(len(self.phases), PHASE)
+        ends = [*(first for *_, first in self.phases[1:]), len(self.calls)]
+        for record, (by_rows, block, first), last in zip(phases, self.phases, ends):
+            record["by_rows"], record["block"], record["first_call"], record["last_call"] = by_rows, block, first, last
+        return phases, calls, operands
+
+
+def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
+    if kind.index:
+        program.call(
+            gather.gather_csr, places.inputs_place, element=kind.element, index=kind.index, normalize=normalize
+        )
+    else:
+        program.call(
+            gather.gather_inputs,
+            places.inputs_place,
+            element=kind.element,
+            contiguous=kind.contiguous,
+            normalize=normalize,
+        )
+
+
+def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
+    if kind.target == "classes":
+        program.call(gather.spread_classes, places.targets_place)
+    else:
+        program.call(
+            gather.gather_targets, places.targets_place, element=kind.target, contiguous=kind.target_contiguous
+        )
+
+
+def _forward(program: Program, model: Model, places: Operands, training: bool) -> None:
+    """All layers' calls on the way forward; a batch normalization begins phases of its own."""
+    for l, layer in enumerate(model.layers):
+        place = places.layers[l]
+        program.call(product, place.forward)
+        if layer.batch_norm:
+            if training:
+                program.phase(by_rows=False)
+                program.call(batch_norm.batch_statistics, place.batch_norm)
+                program.phase(by_rows=True)
+            program.call(batch_norm.batch_norm_forward, place.batch_norm, running=not training)
+        if layer.activation.coupled:
+            program.call(rows.softmax_forward, place.activation)
+        elif layer.activation.name != "identity" or place.copies:
+            program.call(rows.activation_forward, place.activation, activation=layer.activation)
+        if layer.dropout:
+            program.call(rows.dropout, place.dropout if training else {**place.dropout, "rate": 0.0})
+
+
+def _backward(program: Program, model: Model, places: Operands) -> None:
+    """The deltas of all layers, from the loss to the first."""
+    output = places.layers[-1]
+    program.call(rows.loss_rows, places.loss_place, loss=model.loss, canonical=model.is_canonical)
+    if not model.is_canonical:
+        _activation_backward(program, model.layers[-1], output)
+    for l in range(len(model.layers) - 1, -1, -1):
+        place = places.layers[l]
+        if model.layers[l].batch_norm:
+            program.phase(by_rows=False)
+            program.call(batch_norm.batch_norm_gradients, place.batch_norm)
+            program.phase(by_rows=True)
+            program.call(batch_norm.batch_norm_backward, place.batch_norm)
+        if l == 0:
+            break
+        program.call(product, place.backward)
+        below, below_place = model.layers[l - 1], places.layers[l - 1]
+        if below.dropout:
+            program.call(rows.dropout, below_place.dropout_backward)
+        _activation_backward(program, below, below_place)
+
+
+def _activation_backward(program, layer, place):
+    if layer.activation.coupled:
+        program.call(rows.softmax_backward, place.slope)
+    elif layer.activation.name != "identity":
+        program.call(rows.activation_backward, place.slope, activation=layer.activation)
+
+
+def _update(program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan) -> None:
+    """The weights' side of the last block: gradients and updates, in one phase or in several."""
+    direct = plan.blocks == 1 and not plan.clip_norm
+    for l, layer in enumerate(model.layers):
+        place = places.layers[l]
+        if direct:
+            program.call(weights.step_bias, place.bias, optimizer=optimizer)
+        else:
+            program.call(weights.accumulate_bias, place.bias)
+            program.call(weights.accumulate_weights, place.weights)
+        if plan.clip_norm:
+            program.call(weights.square_vector, {**place.bias_gradients, "starts_square": 1})
+            for vector in place.batch_norm_vectors if layer.batch_norm else ():
+                program.call(weights.square_vector, vector)
+            program.call(weights.square_weights, place.weights)
+            continue
+        _update_layer(program, layer, place, optimizer, plan.l1, direct)
+    if plan.clip_norm:
+        program.phase(by_rows=False)
+        program.call(weights.clip_factor)
+        for layer, place in zip(model.layers, places.layers):
+            _update_layer(program, layer, place, optimizer, plan.l1, direct)
+    if plan.max_norm:
+        program.phase(by_rows=False)
+        for place in places.layers:
+            program.call(weights.limit_norms, place.norms)
+
+
+def _update_layer(program, layer, place, optimizer, l1, direct):
+    if not direct:
+        program.call(weights.update_vector, place.bias_gradients, optimizer=optimizer)
+    for vector in place.batch_norm_vectors if layer.batch_norm else ():
+        program.call(weights.update_vector, vector, optimizer=optimizer)
+    body = weights.step_weights if direct else weights.update_weights
+    program.call(body, place.weights, optimizer=optimizer, l1=l1)
+
+
+def training_program(model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> Program:
+    """One mini-batch step."""
+    program = Program(model.dtype)
+    for block in range(plan.blocks):
+        program.phase(by_rows=True, block=block)
+        _read_inputs(program, places, kind, model.scaling is not None)
+        if model.input_dropout:
+            program.call(rows.dropout, places.input_dropout)
+        _read_targets(program, places, kind)
+        _forward(program, model, places, training=True)
+        _backward(program, model, places)
+        program.phase(by_rows=False, block=block)
+        if block < plan.blocks - 1:
+            for place in places.layers:
+                program.call(weights.accumulate_bias, place.bias)
+                program.call(weights.accumulate_weights, place.weights)
+    program.call(weights.mini_batch_totals)
+    _update(program, model, places, optimizer, plan)
+    return program
+
+
+def prediction_program(model: Model, places: Operands, kind: Kind) -> Program:
+    """Outputs of all rows, in one phase."""
+    program = Program(model.dtype)
+    program.phase(by_rows=True)
+    _read_inputs(program, places, kind, model.scaling is not None)
+    _forward(program, model, places, training=False)
+    program.call(rows.copy_outputs, places.outputs_place)
+    return program
+
+
+__all__ = ["NOTHING", "Plan", "Program", "prediction_program", "training_program"]

@@ -1,0 +1,379 @@
+"""A network in the kernels' memory: parameters in, steps and predictions, parameters out."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+import numpy as np
+
+from jitmlp.engine.data import Data, address
+from jitmlp.engine.layout import Layout, aligned_zeros
+from jitmlp.engine.memory import check_memory
+from jitmlp.engine.program import Plan, Program, prediction_program, training_program
+from jitmlp.engine.threads import parallel_region
+from jitmlp.model.model import Model
+from jitmlp.model.parameters import BatchNorm, Parameters
+from jitmlp_kernels.link.compile import callable_piece
+from jitmlp_kernels.link.pieces import INTERPRETED, interpret, link, piece
+from jitmlp_kernels.pieces.batch_norm import EPSILON, RUNNING_INVERSE, RUNNING_MEAN, RUNNING_VARIANCE
+from jitmlp_kernels.pieces.records import GROUP_ROWS, JOB, LINE, UNIT_BYTES, new
+from jitmlp_kernels.rules.optimizers import OptimizerRule
+from jitmlp_kernels.step import run
+
+
+class NonFiniteInputs(ValueError):
+    """Rows of X or y hold NaN, infinity or a number too large for the dtype of the network."""
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What is asked of parameters and gradients beside the loss.
+
+    Attributes
+    ----------
+    alpha, l1 : float
+        L2 and L1 penalty, divided by the total weight of the mini-batch.
+    clip_value, clip_norm : float
+        Largest size of a gradient's element, and norm of all gradients.
+    max_norm : float
+        Largest norm of a unit's incoming weights.
+    """
+
+    alpha: float = 0.0
+    l1: float = 0.0
+    clip_value: float = np.inf
+    clip_norm: float = np.inf
+    max_norm: float = np.inf
+
+
+def _struct(dtype: np.dtype):
+    """A ctypes structure over a record: its fields are set three times as fast as NumPy's."""
+    kinds = {"u": ctypes.c_uint64, "i": ctypes.c_int64, "f": ctypes.c_double}
+    fields = [(name, kinds[dtype[name].kind]) for name in dtype.names]
+    return type("Job", (ctypes.Structure,), {"_fields_": fields})
+
+
+_Job = _struct(JOB)
+_entries: dict[str, object] = {}
+
+
+def _driver():
+    """The driver's pieces, linked once: the share of a phase, the loop of one thread, of a member."""
+    if not _entries:
+        pieces = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run.run_member)]
+        phase, alone, member = link(pieces)
+        _entries["phase"], _entries["member"] = phase, member
+        _entries["alone"] = interpret(pieces[1]) if INTERPRETED else callable_piece(alone)
+    return _entries
+
+
+class Job:
+    """What the kernels are told in one call, kept from call to call."""
+
+    def __init__(self, workspace, program: Program):
+        self.phases, self.calls, self.operands = program.tables()
+        self.record = new(JOB)
+        self.fields = _Job.from_buffer(self.record)
+        self.address = self.record.ctypes.data
+        entries = _driver()
+        self._alone, self._member = entries["alone"], entries["member"]
+        self.set(
+            phases=self.phases.ctypes.data,
+            n_phases=len(self.phases),
+            calls=self.calls.ctypes.data,
+            run_phase=entries["phase"],
+            **workspace.constants,
+        )
+
+    def set(self, **values):
+        """Fill in fields."""
+        for name, value in values.items():
+            setattr(self.fields, name, value)
+
+    def run_alone(self):
+        """Run on this thread."""
+        self._alone(self.address, self.address, self.address)
+
+    def run_team(self, n_threads):
+        """Run on several threads of Numba's pool."""
+        team = aligned_zeros(LINE * n_threads, np.uint8)
+        self.fields.team = team.ctypes.data
+        run.team_runner()(self._member, self.address, n_threads)
+
+
+class Workspace:
+    """Memory, tables and parameters of one network.
+
+    Parameters
+    ----------
+    model : Model
+    rows : int
+        Rows of the largest mini-batch.
+    n_threads : int
+        The most that a call uses.
+    optimizer : OptimizerRule, optional
+        Its state is laid out behind the parameters; None for prediction alone.
+    accumulate : bool
+        Keep room for gradients that wait for the end of the mini-batch, which a clipped
+        norm needs.
+    keep_preactivations : bool
+        Keep the preactivations of every layer, not only where a derivative needs them.
+
+    Raises
+    ------
+    MemoryError
+        If the network cannot fit into the memory that this process may use.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        rows: int = 1,
+        n_threads: int = 1,
+        optimizer: OptimizerRule | None = None,
+        accumulate: bool = False,
+        keep_preactivations: bool = False,
+    ):
+        self.model, self.n_threads, self.optimizer = model, n_threads, optimizer
+        self.rows = rows
+        slots = len(optimizer.slots) if optimizer else 0
+        self.layout = layout = Layout(
+            model, rows, n_threads, slots, accumulate, optimizer is not None, keep_preactivations
+        )
+        check_memory(layout)
+        self.memory = aligned_zeros(layout.arena.size, model.dtype)
+        self.memory[layout.ones] = 1
+        self._status = self.memory[layout.status :][: n_threads * layout.arena.line]
+        self.row_loss, self.row_weight = np.zeros(rows), np.zeros(rows)
+        self.penalties, self.total = np.zeros(layout.n_strips), np.zeros(1)
+        self._squares = np.zeros(layout.n_strips + len(layout.layers))
+        self._units = aligned_zeros(UNIT_BYTES * n_threads, np.uint8)
+        scaling, scratch = None, None
+        if model.scaling is not None:
+            scaling = [np.zeros(layout.inputs_row) for _ in range(2)]
+            for padded, values in zip(scaling, (model.scaling.shift, model.scaling.scale)):
+                padded[: len(values)] = values
+            scratch = np.zeros(layout.inputs_row * n_threads)
+        self._scaling = scaling, scratch  # kept alive
+        self.operands = layout.operands(self.memory, scaling, scratch)
+        at = self.operands.at
+        self.constants = {
+            "units": self._units.ctypes.data,
+            "n_layers": len(layout.layers),
+            "block_rows": layout.block_rows,
+            "smoothing": model.smoothing,
+            "row_loss": self.row_loss.ctypes.data,
+            "row_weight": self.row_weight.ctypes.data,
+            "total": self.total.ctypes.data,
+            "penalties": self.penalties.ctypes.data,
+            "squares": self._squares.ctypes.data,
+            "n_squares": len(self._squares),
+            "status": at(layout.status),
+            "zeros": at(layout.zeros),
+            "ones": at(layout.ones),
+            "scratch": at(layout.scratch),
+            "scratch_stride": layout.scratch_stride,
+            "state_stride": layout.state_stride,
+            "gradients": layout.gradients,
+        }
+        self._shares: dict[int, np.ndarray] = {}
+        self._jobs: dict[object, Job] = {}
+
+    # Parameters in and out
+
+    def _weights(self, place, slot):
+        start = place.weights + slot * self.layout.state_stride
+        count = place.panels * place.fan_in_padded * self.layout.lanes
+        panels = self.memory[start : start + count].reshape(place.panels, -1, self.layout.lanes)
+        return panels.transpose(1, 0, 2)  # (fan_in_padded, panels, lanes)
+
+    def _vector(self, start, place, slot=0):
+        start += slot * self.layout.state_stride
+        return self.memory[start : start + place.fan_out]
+
+    def _running(self, place, which):
+        return self._vector(place.statistics + which * place.panels * self.layout.lanes, place)
+
+    def parameters(self, slot: int = 0) -> Parameters:
+        """A copy of the parameters, or of the slot (from 1) of the optimizer's state."""
+        weights, biases, norms = [], [], []
+        for place, layer in zip(self.layout.layers, self.model.layers):
+            full = self._weights(place, slot).reshape(place.fan_in_padded, -1)
+            # a copy even where one panel makes this contiguous: training goes on beneath
+            weights.append(np.array(full[: place.fan_in, : place.fan_out], order="C"))
+            biases.append(self._vector(place.bias, place, slot).copy())
+            if not layer.batch_norm:
+                norms.append(None)
+                continue
+            trained = [self._vector(start, place, slot).copy() for start in (place.gamma, place.beta)]
+            running = [self._running(place, which).copy() for which in (RUNNING_MEAN, RUNNING_VARIANCE)]
+            norms.append(BatchNorm(*trained, *(running if slot == 0 else (None, None))))
+        return Parameters(tuple(weights), tuple(biases), tuple(norms))
+
+    def state(self) -> tuple[Parameters, ...]:
+        """A copy of the optimizer's state, one value a slot."""
+        return tuple(self.parameters(slot) for slot in range(1, self.layout.slots + 1))
+
+    def load(self, parameters: Parameters, slot: int = 0) -> None:
+        """Lay parameters, or a slot of the optimizer's state, into the kernels' memory.
+
+        Raises
+        ------
+        ValueError
+            If their shapes are not the network's.
+        """
+        if not parameters.fits(self.model):
+            raise ValueError(
+                f"the parameters have shapes {[w.shape for w in parameters.weights]}, "
+                f"the network {self.model.shapes}"
+            )
+        lanes = self.layout.lanes
+        for l, place in enumerate(self.layout.layers):
+            weights, bias, norm = parameters.weights[l], parameters.biases[l], parameters.batch_norms[l]
+            padded = np.zeros((place.fan_in_padded, place.panels * lanes), self.model.dtype)
+            padded[: place.fan_in, : place.fan_out] = weights
+            self._weights(place, slot)[...] = padded.reshape(place.fan_in_padded, -1, lanes)
+            self._vector(place.bias, place, slot)[...] = bias
+            if slot == 0 and place.transposed >= 0:
+                panels = -(-place.fan_in_padded // lanes)
+                across = np.zeros((padded.shape[1], panels * lanes), self.model.dtype)
+                across[:, : place.fan_in_padded] = padded.T
+                view = self.memory[place.transposed :][: across.size].reshape(panels, -1, lanes)
+                view[...] = across.reshape(-1, panels, lanes).transpose(1, 0, 2)
+            if norm is not None:
+                self._vector(place.gamma, place, slot)[...] = norm.gamma
+                self._vector(place.beta, place, slot)[...] = norm.beta
+                if norm.mean is not None:
+                    self._running(place, RUNNING_MEAN)[...] = norm.mean
+                    self._running(place, RUNNING_VARIANCE)[...] = norm.variance
+                    self._running(place, RUNNING_INVERSE)[...] = 1 / np.sqrt(norm.variance + EPSILON)
+
+    def buffer(self, l: int, what: str, rows: int) -> np.ndarray:
+        """View of the first rows of a layer's ``preactivations``, ``outputs`` or ``deltas``."""
+        place = self.layout.layers[l]
+        start = getattr(place, what)
+        return self.memory[start : start + rows * place.row].reshape(rows, place.row)[:, : place.fan_out]
+
+    # Running
+
+    def training_job(self, data: Data, constraints: Constraints) -> Job:
+        """The job of a step on data of this kind, made at the first use."""
+        plan = Plan(
+            self.layout.blocks, constraints.l1 > 0, constraints.clip_norm < np.inf, constraints.max_norm < np.inf
+        )
+        job = self._jobs.get((data.kind, plan))
+        if job is None:
+            program = training_program(self.model, self.operands, data.kind, self.optimizer, plan)
+            job = self._jobs[data.kind, plan] = Job(self, program)
+        return job
+
+    def train(
+        self, data: Data, order, batch_size, table, constraints, first_step=0, seed=0, n_threads=None
+    ) -> None:
+        """Run one mini-batch step for each row of ``table`` over the rows ``order``.
+
+        The loss, penalties included, is added up: see :meth:`take_loss`.
+
+        Parameters
+        ----------
+        data : Data
+        order : ndarray of int64
+        batch_size : int
+        table : ndarray
+            From :meth:`~jitmlp_kernels.rules.optimizers.OptimizerRule.table`.
+        constraints : Constraints
+        first_step, seed : int
+            The number of steps before, and the seed, of what dropout drops.
+        n_threads : int, optional
+
+        Raises
+        ------
+        NonFiniteInputs
+            If a number that was read is not finite.
+        ValueError
+            If the data do not fit the network.
+        """
+        data.check(self.model.n_features, self.model.n_outputs, trained=True)
+        order = self._checked_order(data, order)
+        if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
+            raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
+        table = np.ascontiguousarray(table, np.float64)
+        job = self.training_job(data, constraints)
+        job.set(
+            **vars(constraints),
+            **data.fields,
+            n_classes=self.model.n_outputs,
+            order=order.ctypes.data,
+            n_order=len(order),
+            batch_size=batch_size,
+            coefficients=table.ctypes.data,
+            n_coefficients=table.shape[1],
+            first_step=first_step,
+            seed=seed,
+            last_phase=len(job.phases) * len(table),
+        )
+        self._run(job, self.n_threads if n_threads is None else n_threads)
+        self._check_status()
+
+    def _checked_order(self, data, order):
+        order = np.ascontiguousarray(order, np.int64)
+        if len(order) and not (order.min() >= 0 and order.max() < data.n_samples):
+            raise ValueError(f"rows must lie in [0, {data.n_samples}), got {order.min()} to {order.max()}")
+        return order
+
+    def take_loss(self) -> float:
+        """The loss, penalties included, summed over the rows since the last call.
+
+        Whatever the chunks in which they were run, and the threads: each sum has one order.
+        """
+        share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
+        loss = float(self.total[0] * share + self.penalties.sum())
+        self.total[:], self.penalties[:] = 0, 0
+        return loss
+
+    def predict(self, data: Data, order=None) -> np.ndarray:
+        """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""
+        data.check(self.model.n_features, self.model.n_outputs, trained=False)
+        order = np.arange(data.n_samples) if order is None else self._checked_order(data, order)
+        out = np.empty((len(order), self.model.n_outputs), self.model.dtype)
+        kind = data.kind[:3]
+        job = self._jobs.get(kind)
+        if job is None:
+            job = self._jobs[kind] = Job(self, prediction_program(self.model, self.operands, data.kind))
+            job.set(prediction=1, last_phase=1, out_row=self.model.n_outputs)
+        fields = job.fields
+        for name, value in data.fields.items():
+            setattr(fields, name, value)
+        fields.order, fields.n_order = address(order), len(order)
+        fields.batch_size, fields.out = max(1, len(order)), address(out)
+        self._run(job, min(self.n_threads, -(-len(order) // GROUP_ROWS)))
+        self._check_status()
+        return out
+
+    def _check_status(self):
+        """Raise if a number that the kernels have read since is not finite."""
+        if self._status.dot(self._status) != 0:  # then it is NaN; ndarray.any takes longer
+            self._status[:] = 0
+            raise NonFiniteInputs(
+                f"X or y contains NaN, infinity or a value too large for {self.model.dtype.name}"
+            )
+
+    def _run(self, job, wanted):
+        """Run a job on up to ``wanted`` threads."""
+        if wanted <= 1:
+            return self._run_alone(job)
+        with parallel_region(wanted) as n_threads:
+            if n_threads <= 1:
+                return self._run_alone(job)
+            job.fields.n_threads, job.fields.shares = n_threads, self._share(n_threads)
+            job.run_team(n_threads)
+
+    def _run_alone(self, job):
+        job.fields.n_threads, job.fields.shares = 1, self._share(1)
+        job.run_alone()
+
+    def _share(self, n_threads):
+        if n_threads not in self._shares:
+            self._shares[n_threads] = self.layout.share_strips(n_threads)
+        return address(self._shares[n_threads])
