@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from jitmlp import Activation, MLPClassifier, NeuralNetwork
-from jitmlp_kernels.activations import ACTIVATIONS
+from jitmlp_kernels.rules.activations import ACTIVATIONS
 
 z = np.linspace(-4, 4, 401)[:, None]
 rows = [row for row in ACTIVATIONS if row.hidden and row.name not in ("exp", "identity")]

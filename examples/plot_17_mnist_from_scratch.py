@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from jitmlp import MLPClassifier
-from jitmlp.idx import load_mnist
+from jitmlp.files.idx import load_mnist
 
 if os.environ.get("MNIST_DIR"):
     X, y, X_test, y_test = load_mnist(os.environ["MNIST_DIR"])

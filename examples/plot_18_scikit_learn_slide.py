@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, classification_report
 from sklearn.model_selection import train_test_split
 
 from jitmlp import MLPClassifier
-from jitmlp.idx import load_mnist
+from jitmlp.files.idx import load_mnist
 
 if os.environ.get("MNIST_DIR"):  # the files of the data set, where they are at hand
     parts = load_mnist(os.environ["MNIST_DIR"])

@@ -2,24 +2,90 @@
 
 import numpy as np
 
-from jitmlp.network import Network
-from jitmlp.spec import LayerSpec, NetworkSpec
-from jitmlp_kernels.activations import ACTIVATIONS, CODES, SOFTMAX
-from jitmlp_kernels.losses import CODES as LOSS_CODES
-from jitmlp_kernels.losses import LOSSES
+from jitmlp.engine.data import Data
+from jitmlp.engine.workspace import Constraints, Workspace
+from jitmlp.model.model import Layer, Model
+from jitmlp.model.parameters import BatchNorm, Parameters
+from jitmlp_kernels.rules.activations import ACTIVATIONS
+from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATION_NAMES
+from jitmlp_kernels.rules.losses import BY_NAME as LOSS_NAMES
+from jitmlp_kernels.rules.losses import LOSSES
+from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZER_NAMES
+from jitmlp_kernels.rules.optimizers import GRADIENT
+
+__all__ = ["Constraints", "Data", "LOSSES", "Network", "coefficient_table", "make_network", "pairs"]
+
+HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
+# output activations that make sense with a loss
+OUTPUTS = {
+    "squared_error": ["identity", "logistic", "tanh", "softmax", "relu"],
+    "log_loss": ["softmax", "logistic"],
+    "binary_log_loss": ["logistic", "softmax"],
+    "poisson": ["exp", "softplus"],
+    "absolute_error": ["identity", "tanh"],
+    "huber": ["identity", "softplus"],
+    "quantile": ["identity", "exp"],
+}
 
 
-def layer_spec(name):
+def targets_for(loss, n, outputs, rng):
+    """Random targets that a loss is defined for."""
+    if loss in ("log_loss", "binary_log_loss"):
+        Y = np.zeros((n, outputs))
+        Y[np.arange(n), rng.integers(outputs, size=n)] = 1
+        return Y
+    if loss == "poisson":
+        return rng.poisson(2.0, size=(n, outputs)).astype(float)
+    return rng.normal(size=(n, outputs))
+
+
+def optimizer_rule(name):
+    """A row of the table, or the gradient."""
+    return GRADIENT if name == "gradient" else OPTIMIZER_NAMES.get(name)
+
+
+def coefficient_table(name, rates, steps, hyperparameters=None):
+    """The coefficients of a run of steps."""
+    return optimizer_rule(name).table(np.asarray(rates), np.asarray(steps), hyperparameters or {})
+
+
+def layer(units, name, dropout=0.0, batch_norm=False):
     """A layer's activation by name, with its default parameter."""
-    if name == "softmax":
-        return LayerSpec(SOFTMAX)
-    return LayerSpec(CODES[name], ACTIVATIONS[CODES[name]].default)
+    row = ACTIVATION_NAMES[name]
+    return Layer(units, row, row.default, dropout, batch_norm)
 
 
-def pairs(spec):
-    """The activations of a spec as the oracle takes them."""
-    names = [a.name for a in ACTIVATIONS] + ["softmax"]
-    return [(names[a.code], a.parameter) for a in spec.activations]
+def pairs(model):
+    """The activations of a model as the oracle takes them."""
+    return [(layer.activation.name, layer.parameter) for layer in model.layers]
+
+
+class Network(Workspace):
+    """A workspace whose parameters go in and out as lists."""
+
+    def pack(self, coefs, intercepts, slot=0):
+        norms = self.parameters(slot).batch_norms
+        self.load(Parameters.of(coefs, intercepts, norms), slot)
+
+    def unpack(self, slot=0):
+        found = self.parameters(slot)
+        return list(found.weights), list(found.biases)
+
+    def pack_norms(self, norms, slot=0):
+        found = self.parameters(slot)
+        given = iter(norms)
+        norms = tuple(n and BatchNorm(*next(given)) for n in found.batch_norms)
+        self.load(Parameters(found.weights, found.biases, norms), slot)
+
+    def unpack_norms(self, slot=0):
+        norms = (n for n in self.parameters(slot).batch_norms if n)
+        return [[n.gamma, n.beta, *([n.mean, n.variance] if slot == 0 else [])] for n in norms]
+
+    def run(self, data, order, batch_size, coefficients, constraints, *options, **more):
+        """Steps; the loss, penalties included, summed over the rows."""
+        self.take_loss()
+        self.train(data, order, batch_size, coefficients, constraints, *options, **more)
+        return self.take_loss()
 
 
 def make_network(
@@ -31,21 +97,27 @@ def make_network(
     seed=0,
     dropout=(),
     batch_norm=False,
+    optimizer=None,
     **options,
 ):
     """A network with random parameters, and copies of them."""
-    spec = NetworkSpec(
-        tuple(units),
-        (*[layer_spec(hidden)] * (len(units) - 2), layer_spec(output)),
-        loss,
+    rates = dropout or (0.0,) * (len(units) - 1)
+    model = Model(
+        units[0],
+        (
+            *[layer(n, hidden, rate, batch_norm) for n, rate in zip(units[1:-1], rates[1:])],
+            layer(units[-1], output),
+        ),
+        LOSS_NAMES[loss],
         np.dtype(dtype),
-        LOSSES[LOSS_CODES[loss]].default,
-        dropout=dropout,
-        batch_norm=batch_norm,
+        LOSS_NAMES[loss].default,
+        input_dropout=rates[0],
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]
     intercepts = [rng.normal(size=b) * 0.1 for b in units[1:]]
-    network = Network(spec, **options)
+    network = Network(model, optimizer=optimizer_rule(optimizer), **options)
+    norms = [[np.ones(n), np.zeros(n), np.zeros(n), np.ones(n)] for n in units[1:-1]] if batch_norm else []
     network.pack(coefs, intercepts)
+    network.pack_norms(norms)
     return network, coefs, intercepts

@@ -1,10 +1,28 @@
 """Fast multilayer perceptrons on multicore CPUs: a drop-in for scikit-learn's."""
 
+from jitmlp import formulas
 from jitmlp._version import __version__
-from jitmlp.classifier import MLPClassifier
-from jitmlp.neural_network import NeuralNetwork
-from jitmlp.options import Activation
-from jitmlp.perceptron import Perceptron
-from jitmlp.regressor import MLPRegressor
+from jitmlp.engine.inspection import NeuralNetwork
+from jitmlp.estimators.classifier import MLPClassifier
+from jitmlp.estimators.perceptron import Perceptron
+from jitmlp.estimators.regressor import MLPRegressor
+from jitmlp.model.choices import Activation, Loss, Optimizer
+from jitmlp.training.divergence import DivergenceError, DivergenceWarning
+from jitmlp_kernels.link.folder import KernelCacheWarning
+from jitmlp_kernels.link.pieces import FormulaError
 
-__all__ = ["Activation", "MLPClassifier", "MLPRegressor", "NeuralNetwork", "Perceptron", "__version__"]
+__all__ = [
+    "Activation",
+    "DivergenceError",
+    "DivergenceWarning",
+    "FormulaError",
+    "KernelCacheWarning",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NeuralNetwork",
+    "Optimizer",
+    "Perceptron",
+    "__version__",
+    "formulas",
+]

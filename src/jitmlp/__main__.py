@@ -2,7 +2,7 @@
 
 import sys
 
-from jitmlp.cli import main
+from jitmlp.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import util
+from pathlib import Path
 from pkgutil import walk_packages
 
 import llvmlite
@@ -83,9 +85,26 @@ def piece(body: Callable, dtype, **arguments) -> Piece:
     return Piece(body, np.dtype(dtype).name, tuple(sorted(arguments.items())))
 
 
+class FormulaError(ValueError):
+    """A formula of the user's own cannot be compiled; the message names the line."""
+
+
+def _place(error: Exception) -> str:
+    """The line of the user's code in which an error arose."""
+    own = Path(jitmlp_kernels.__file__).parent
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if own not in Path(f.filename).parents and not _is_ours(f.filename)]
+    return f"{theirs[-1].filename}, line {theirs[-1].lineno}, in {theirs[-1].name}: " if theirs else ""
+
+
+def _is_ours(filename: str) -> bool:
+    """Whether a file is of the packages rather than the user's."""
+    return any(part in ("jitmlp", "llvmlite", "numba") for part in Path(filename).parent.parts[-3:])
+
+
 _addresses: dict[Piece, int] = {}
 _interpreted: dict[int, Callable] = {}
-_kept_alive: list = []
+compiled: list[str] = []  # labels of what this process has compiled rather than loaded
 _handles = itertools.count(1)
 
 
@@ -118,16 +137,21 @@ class _Request:
     def __post_init__(self):
         digest = hashlib.blake2b(f"{sources_digest()} {self.wanted.label}".encode(), digest_size=20)
         if not self.wanted.is_built_in:  # the trace itself says what a user's formula computes
-            text = str(compiler.trace_piece(self.wanted.body, self.wanted.dtype, "formula", dict(self.wanted.arguments)))
-            digest.update(text.encode())
+            digest.update(str(self._trace("formula")).encode())
         self.key = digest.hexdigest()
         self.symbol = f"jitmlp_{self.key}"
 
     def compile(self) -> store.Code:
         """Machine code of the piece."""
-        arguments = dict(self.wanted.arguments)
-        module = compiler.trace_piece(self.wanted.body, self.wanted.dtype, self.symbol, arguments)
-        return compiler.compile_module(module, self.symbol)
+        return compiler.compile_module(self._trace(self.symbol), self.symbol)
+
+    def _trace(self, symbol):
+        try:
+            return compiler.trace_piece(self.wanted.body, self.wanted.dtype, symbol, dict(self.wanted.arguments))
+        except Exception as error:
+            if self.wanted.is_built_in:
+                raise
+            raise FormulaError(f"{self.wanted.label} cannot be compiled: {_place(error)}{error}") from error
 
 
 def _compile_or_wait(request: _Request) -> store.Code:
@@ -136,6 +160,7 @@ def _compile_or_wait(request: _Request) -> store.Code:
         code = store.load(request.wanted.label, request.key)
         if code is None:
             code = request.compile()
+            compiled.append(request.wanted.label)
             store.save(request.wanted.label, request.key, code)
     return code
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from contextlib import contextmanager
 
 SILENT_VARIABLE = "JITMLP_SILENT"
 silent = os.environ.get(SILENT_VARIABLE, "") not in ("", "0")
+_told = False
 
 
 @contextmanager
 def waiting(count: int, find_folder=None):
     """Show that ``count`` pieces are compiled; yields a function to call with each one's label."""
+    global _told
     if count == 0 or silent:
         yield lambda label: None
         return
     moving = sys.stderr is not None and sys.stderr.isatty()
-    start, done = time.perf_counter(), 0
-    if not moving:
+    done = 0
+    if not moving and not _told:
+        _told = True
         place = find_folder() if find_folder else None
         kept = f"; they are kept in {place}" if place else ""
-        _write(f"jitmlp: compiling {count} kernels, once{kept}\n")
+        _write(f"jitmlp: compiling kernels, once{kept}\n")
 
     def step(label: str) -> None:
         nonlocal done
@@ -36,7 +38,7 @@ def waiting(count: int, find_folder=None):
         yield step
     finally:
         if moving:
-            _write(f"\r\x1b[Kjitmlp: {done} kernels compiled in {time.perf_counter() - start:.1f} s\n")
+            _write("\r\x1b[K")
 
 
 def _write(text: str) -> None:

@@ -65,7 +65,13 @@ def load(label: str, key: str) -> Code | None:
     return None
 
 
+_complained: set[Path] = set()
+
+
 def _complain(path: Path, error: Exception) -> None:
+    if path in _complained:
+        return
+    _complained.add(path)
     warnings.warn(
         f"the compiled kernel {path} cannot be used and is compiled anew ({error})",
         folder.KernelCacheWarning,

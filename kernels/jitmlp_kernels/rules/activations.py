@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jitmlp_kernels.rules.rule import Rule
 from jitmlp_kernels.trace.dual import derivative
 from jitmlp_kernels.trace.elementary import erf, exp, log1p_exp, logistic, normal_cdf, tanh
 from jitmlp_kernels.trace.functions import where
 
 
 @dataclass(frozen=True)
-class ActivationRule:
+class ActivationRule(Rule):
     """One row of the table.
 
     Attributes

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jitmlp_kernels.rules.rule import Rule
 from jitmlp_kernels.trace.dual import derivative, differentiable
 from jitmlp_kernels.trace.elementary import log
 from jitmlp_kernels.trace.functions import clamp, is_single, where
 
 
 @dataclass(frozen=True)
-class LossRule:
+class LossRule(Rule):
     """One row of the table, elementwise in the prediction ``a`` and the target ``y``.
 
     Attributes

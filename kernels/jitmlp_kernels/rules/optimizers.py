@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import numpy as np
 
+from jitmlp_kernels.rules.rule import Rule
 from jitmlp_kernels.trace.functions import sqrt, where
 
 
@@ -27,7 +27,7 @@ class Hyperparameter:
 
 
 @dataclass(frozen=True)
-class OptimizerRule:
+class OptimizerRule(Rule):
     """One row of the table.
 
     Attributes
@@ -178,7 +178,7 @@ def _decay(lr, h):
 
 SMALL = Hyperparameter(1e-8, low=np.nextafter(0, 1))
 MOMENTUM = Hyperparameter(0.9, 0.0, np.nextafter(1, 2))  # 1 is allowed, as in scikit-learn
-ADAM = MappingProxyType({"beta_1": Hyperparameter(0.9, 0, 1), "beta_2": Hyperparameter(0.999, 0, 1), "epsilon": SMALL})
+ADAM = {"beta_1": Hyperparameter(0.9, 0, 1), "beta_2": Hyperparameter(0.999, 0, 1), "epsilon": SMALL}
 
 # The gradient itself as state: for L-BFGS, gradient checks, global norms, exchange between processes
 GRADIENT = OptimizerRule(
@@ -292,4 +292,4 @@ OPTIMIZERS = (
     ),
 )
 
-BY_NAME = {row.name: row for row in OPTIMIZERS}
+BY_NAME = {row.name: row for row in (*OPTIMIZERS, GRADIENT)}

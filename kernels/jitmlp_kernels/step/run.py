@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import prange
@@ -176,8 +175,12 @@ def _load_team():
         if code is None:
             with progress.waiting(1, pieces.folder.writable_folder) as step:
                 step("run_team")
-                code = compiler.compile_numba(run_team, 3)
-            store.save("run_team", key, code)
+                with store.locked("run_team", key):
+                    code = store.load("run_team", key)
+                    if code is None:
+                        code = compiler.compile_numba(run_team, 3)
+                        pieces.compiled.append("run_team")
+                        store.save("run_team", key, code)
         address = compiler.install(code)
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3)
     return kind(address)
@@ -196,8 +199,3 @@ def team_runner():
 
         _team = run
     return _team
-
-
-def compiled() -> bool:
-    """Whether kernels are compiled at all (not with ``NUMBA_DISABLE_JIT``)."""
-    return not numba.config.DISABLE_JIT

@@ -10,12 +10,12 @@ function   float32  float64
 exp        1        1
 expm1      2        2
 log        1.5      1.5
-log1p      2.5      2.5
+log1p      2.5      3
 tanh       2.5      2.5
 logistic   2.5      2.5
 erf        2.5      1.5
 log1p_exp  3.5      3.5
-sin, cos   1.5      1.5
+sin, cos   2        2
 =========  =======  =======
 
 ``sin`` and ``cos`` hold to it for ``abs(x)`` up to 1e4 (float32) or 1e6 (float64); beyond, their

@@ -30,7 +30,7 @@ def where(condition, if_true, if_false):
     """Lane-wise choice."""
     if isinstance(if_true, Dual) or isinstance(if_false, Dual):
         slopes = [v.dx if isinstance(v, Dual) else 0.0 for v in (if_true, if_false)]
-        same = isinstance(slopes[0], float) and slopes[0] == slopes[1]
+        same = all(isinstance(slope, float) for slope in slopes) and slopes[0] == slopes[1]
         slope = slopes[0] if same else where(condition, *slopes)
         return Dual(where(condition, value_of(if_true), value_of(if_false)), slope)
     if not isinstance(condition, Mask):
@@ -46,25 +46,26 @@ def where(condition, if_true, if_false):
     return like.same(chosen)
 
 
+def _chosen(x, y, y_wins):
+    """``y`` where it wins or is NaN, else ``x``."""
+    a, b = value_of(x), value_of(y)
+    if isinstance(b, Traced) and not isinstance(a, Traced):
+        a = b.lift(a)
+    elif isinstance(a, Traced):
+        b = a.lift(b)
+    else:
+        a, b = np.asarray(a), np.asarray(b)
+    return where(y_wins(b, a) | (b != b), y if isinstance(y, Dual) else b, x if isinstance(x, Dual) else a)
+
+
 def minimum(x, y):
     """The smaller of two numbers; NaN where one is NaN."""
-    x, y = _traced_first(x, y)
-    return where((value_of(y) < value_of(x)) | (value_of(y) != value_of(y)), y, x)
+    return _chosen(x, y, lambda b, a: b < a)
 
 
 def maximum(x, y):
     """The larger of two numbers; NaN where one is NaN."""
-    x, y = _traced_first(x, y)
-    return where((value_of(y) > value_of(x)) | (value_of(y) != value_of(y)), y, x)
-
-
-def _traced_first(x, y):
-    """Both, a traced one in front; NumPy's numbers where neither is."""
-    if isinstance(value_of(x), Traced):
-        return x, y
-    if isinstance(value_of(y), Traced):
-        return y, x
-    return (v if isinstance(v, Dual) else np.asarray(v) for v in (x, y))
+    return _chosen(x, y, lambda b, a: b > a)
 
 
 def fma(a, b, c):

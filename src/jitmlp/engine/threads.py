@@ -2,7 +2,7 @@
 
 No threading setting is touched at import. A parallel region is entered by one Python
 thread of the process at a time; whoever finds it taken, is a forked child, or has too
-little work, runs the serial twin of the kernel and gets the same bits.
+little work, runs alone and gets the same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from numbers import Integral
 
 import joblib
 import numba
+
+from jitmlp.engine import interrupts
 
 _region = threading.Lock()
 _forked = False
@@ -51,18 +53,22 @@ def available_threads(n_threads: int | None = None) -> int:
 def parallel_region(n_threads: int):
     """Enter with the threads to use now: ``n_threads``, or 1 if the region is taken.
 
-    Numba's own thread mask is put back on the way out.
+    Numba's own thread mask is put back on the way out. An interrupt waits for that.
     """
-    if n_threads <= 1 or _forked or numba.config.DISABLE_JIT or not _region.acquire(blocking=False):
+    if n_threads <= 1 or _forked or numba.config.DISABLE_JIT:
         yield 1
         return
-    try:
-        mask = numba.get_num_threads()
-        # a team may have more members than there are threads: they run each other's units
-        numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    with interrupts.deferred():
+        if not _region.acquire(blocking=False):
+            yield 1
+            return
         try:
-            yield n_threads
+            mask = numba.get_num_threads()
+            # a team may have more members than there are threads: they run each other's shares
+            numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+            try:
+                yield n_threads
+            finally:
+                numba.set_num_threads(mask)
         finally:
-            numba.set_num_threads(mask)
-    finally:
-        _region.release()
+            _region.release()

@@ -58,13 +58,17 @@ _Job = _struct(JOB)
 _entries: dict[str, object] = {}
 
 
-def _driver():
-    """The driver's pieces, linked once: the share of a phase, the loop of one thread, of a member."""
+DRIVER = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run.run_member)]
+
+
+def _driver(program: Program, team: bool):
+    """The driver's pieces, linked with those of the first program: one thread's share of a phase ..."""
+    phase, alone, member = link([*DRIVER, *program.pieces])[:3]
+    if team and not INTERPRETED:
+        run.team_runner()
     if not _entries:
-        pieces = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run.run_member)]
-        phase, alone, member = link(pieces)
         _entries["phase"], _entries["member"] = phase, member
-        _entries["alone"] = interpret(pieces[1]) if INTERPRETED else callable_piece(alone)
+        _entries["alone"] = interpret(DRIVER[1]) if INTERPRETED else callable_piece(alone)
     return _entries
 
 
@@ -72,11 +76,11 @@ class Job:
     """What the kernels are told in one call, kept from call to call."""
 
     def __init__(self, workspace, program: Program):
+        entries = _driver(program, workspace.n_threads > 1 and workspace.optimizer is not None)
         self.phases, self.calls, self.operands = program.tables()
         self.record = new(JOB)
         self.fields = _Job.from_buffer(self.record)
         self.address = self.record.ctypes.data
-        entries = _driver()
         self._alone, self._member = entries["alone"], entries["member"]
         self.set(
             phases=self.phases.ctypes.data,
@@ -248,6 +252,34 @@ class Workspace:
                     self._running(place, RUNNING_MEAN)[...] = norm.mean
                     self._running(place, RUNNING_VARIANCE)[...] = norm.variance
                     self._running(place, RUNNING_INVERSE)[...] = 1 / np.sqrt(norm.variance + EPSILON)
+
+    def clear_state(self) -> None:
+        """Set the optimizer's state to its start, zero."""
+        stride = self.layout.state_stride
+        self.memory[stride : stride * (1 + self.layout.slots)] = 0
+
+    def _snapshot_parts(self):
+        """The stretches of memory that hold the parameters, running values included."""
+        lanes = self.layout.lanes
+        yield self.memory[: self.layout.state_stride]
+        for place, layer in zip(self.layout.layers, self.model.layers):
+            if layer.batch_norm:
+                start = place.statistics + RUNNING_MEAN * place.panels * lanes
+                yield self.memory[start : start + 3 * place.panels * lanes]
+
+    def snapshot(self, into=None):
+        """A copy of the parameters as they lie, faster than :meth:`parameters`."""
+        if into is None:
+            return [part.copy() for part in self._snapshot_parts()]
+        for kept, part in zip(into, self._snapshot_parts()):
+            kept[:] = part
+        return into
+
+    def restore(self, kept) -> None:
+        """Put back what :meth:`snapshot` gave."""
+        for old, part in zip(kept, self._snapshot_parts()):
+            part[:] = old
+        self.load(self.parameters())  # the transposed copies too
 
     def buffer(self, l: int, what: str, rows: int) -> np.ndarray:
         """View of the first rows of a layer's ``preactivations``, ``outputs`` or ``deltas``."""

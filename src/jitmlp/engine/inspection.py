@@ -1,0 +1,300 @@
+"""A network in the hand: explicit weights in, every layer's numbers out.
+
+The same kernels that train the estimators, for teaching, debugging and experiments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import check_array
+
+from jitmlp.engine.data import Data
+from jitmlp.engine.layout import MAX_BLOCK_ROWS
+from jitmlp.engine.workspace import Constraints, Workspace
+from jitmlp.model.choices import Loss, checked_values, hidden_layers, nearest, output_layer
+from jitmlp.model.model import Model
+from jitmlp.model.parameters import Parameters
+from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
+from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
+from jitmlp_kernels.rules.optimizers import GRADIENT
+
+class NeuralNetwork:
+    """A multilayer perceptron built from explicit weights.
+
+    Parameters
+    ----------
+    coefs : list of array-like of shape (fan_in, fan_out)
+        Weights of each layer; at least one.
+    intercepts : list of array-like of shape (fan_out,)
+        Intercepts of each layer.
+    activation : name, Activation or tuple, default='logistic'
+        Of the hidden layers.
+    out_activation : str, default='logistic'
+        Of the output layer; ``'softmax'`` too.
+    loss : str, default='squared_error'
+        A name of the table of losses.
+    loss_parameter : float, default=None
+        Of ``huber`` and ``quantile``.
+    dtype : {'float32', 'float64'}, default='float64'
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, or a name is unknown.
+
+    Examples
+    --------
+    The exclusive or, with the weights of the lecture:
+
+    >>> import numpy as np
+    >>> from jitmlp import NeuralNetwork
+    >>> xor = NeuralNetwork([[[-6, 6], [6, -6]], [[-8], [-8]]], [[3, 3], [12]])
+    >>> xor.forward([[0, 0], [1, 0], [0, 1], [1, 1]]).ravel().round(4)
+    array([0.0376, 0.974 , 0.974 , 0.0376])
+    """
+
+    def __init__(
+        self,
+        coefs,
+        intercepts,
+        activation="logistic",
+        out_activation="logistic",
+        loss="squared_error",
+        *,
+        loss_parameter=None,
+        dtype="float64",
+    ):
+        dtype = np.dtype(dtype)
+        if dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+        coefs = [np.asarray(coef, dtype) for coef in coefs]
+        intercepts = [np.asarray(intercept, dtype) for intercept in intercepts]
+        if not coefs or len(coefs) != len(intercepts):
+            raise ValueError(
+                f"coefs and intercepts must have one array a layer, got {len(coefs)} and {len(intercepts)}"
+            )
+        for l, (coef, intercept) in enumerate(zip(coefs, intercepts)):
+            fan_in = coefs[l - 1].shape[-1] if l else coef.shape[0] if coef.ndim else 0
+            if coef.ndim != 2 or coef.shape[0] != fan_in or intercept.shape != coef.shape[1:]:
+                raise ValueError(
+                    f"layer {l}: coefs must have shape ({fan_in}, fan_out) and intercepts (fan_out,), "
+                    f"got {coef.shape} and {intercept.shape}"
+                )
+        if isinstance(loss, Loss):
+            rule, default = loss.rule, loss.parameter or 0.0
+        elif loss in LOSSES:
+            rule, default = LOSSES[loss], LOSSES[loss].default
+        else:
+            raise ValueError(f"loss must be one of {sorted(LOSSES)}{nearest(loss, LOSSES)}, got {loss!r}")
+        hidden, _ = hidden_layers([coef.shape[1] for coef in coefs[:-1]], activation, 0.0, False)
+        model = Model(
+            coefs[0].shape[0],
+            (*hidden, output_layer(coefs[-1].shape[1], out_activation)),
+            rule,
+            dtype,
+            default if loss_parameter is None else float(loss_parameter),
+        )
+        self._set(model, Parameters.of(coefs, intercepts))
+
+    @classmethod
+    def of(cls, model: Model, parameters: Parameters) -> NeuralNetwork:
+        """The network of a model with these parameters."""
+        network = cls.__new__(cls)
+        network._set(model, parameters)
+        return network
+
+    def _set(self, model, parameters):
+        self._model, self._parameters = model, parameters.map(lambda a: np.array(a, model.dtype))
+        self._workspace = Workspace(model, MAX_BLOCK_ROWS, 1, GRADIENT, keep_preactivations=True)
+        self._workspace.load(self._parameters)
+        self._stepper, self._steps = None, 0
+
+    @property
+    def coefs(self):
+        """Copies of the weights of each layer."""
+        return [w.copy() for w in self._parameters.weights]
+
+    @property
+    def intercepts(self):
+        """Copies of the intercepts of each layer."""
+        return [b.copy() for b in self._parameters.biases]
+
+    @property
+    def layer_units(self):
+        """Units of each layer, inputs first."""
+        return self._model.layer_units
+
+    def forward(self, X):
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+        """
+        return self._workspace.predict(Data(self._rows(X)))
+
+    def preactivations(self, X):
+        """What enters the activation of each layer: ``a @ W + b``.
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, fan_out)
+        """
+        return self._trace("preactivations", X)
+
+    def activations(self, X):
+        """The inputs as the network sees them, and the activations of each layer.
+
+        Returns
+        -------
+        list of ndarray
+            Of shapes (n_samples, n_features) and (n_samples, fan_out).
+        """
+        X = self._rows(X)
+        inputs = X.toarray() if hasattr(X, "toarray") else X
+        if self._model.scaling is not None:
+            inputs = self._model.scaling.apply(inputs)
+        return [inputs.astype(self._model.dtype), *self._trace("outputs", X)]
+
+    def deltas(self, X, y):
+        """Gradient of each row's own loss with respect to the preactivations of each layer.
+
+        Returns
+        -------
+        list of ndarray of shape (n_samples, fan_out)
+        """
+        return self._trace("deltas", X, y)
+
+    def loss(self, X, y, sample_weight=None, alpha=0.0):
+        """Mean loss of the rows, L2 penalty included.
+
+        ``squared_error`` is the mean over outputs too, as scikit-learn reports it, while
+        gradients are of the sum.
+        """
+        return self._gradient_step(X, y, sample_weight, alpha)[0]
+
+    def gradients(self, X, y, sample_weight=None, alpha=0.0):
+        """Gradients of the mean loss with respect to the parameters, by backpropagation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets; class numbers of shape (n_samples,) with several outputs.
+        sample_weight : array-like of shape (n_samples,), default=None
+        alpha : float, default=0.0
+            L2 penalty.
+
+        Returns
+        -------
+        coef_gradients, intercept_gradients : list of ndarray
+        """
+        found = self._gradient_step(X, y, sample_weight, alpha)[1]
+        return list(found.weights), list(found.biases)
+
+    def step(
+        self,
+        X,
+        y,
+        *,
+        solver="gradient_descent",
+        learning_rate=0.1,
+        alpha=0.0,
+        sample_weight=None,
+        **solver_params,
+    ):
+        """One optimizer step on the rows given, as one mini-batch; the parameters change.
+
+        The optimizer's state is kept from step to step while ``solver`` stays the same.
+
+        Parameters
+        ----------
+        solver : str, default='gradient_descent'
+            A name of the table of optimizers.
+        learning_rate, alpha : float
+        **solver_params
+            Hyperparameters of the solver.
+
+        Returns
+        -------
+        float
+            The loss before the step.
+        """
+        if solver not in OPTIMIZERS:
+            raise ValueError(f"solver must be one of {list(OPTIMIZERS)}{nearest(solver, OPTIMIZERS)}, got {solver!r}")
+        rule = OPTIMIZERS[solver]
+        for name, value in (("learning_rate", learning_rate), ("alpha", alpha)):
+            if not 0 <= float(value) < np.inf:
+                raise ValueError(f"{name} must be in the range [0, inf), got {value!r}")
+        checked_values("solver_params", solver_params, rule.hyperparameters, f"solver={solver!r}")
+        data = self._data(X, y, sample_weight)
+        n = data.n_samples
+        if self._stepper is None or self._stepper.optimizer is not rule or self._stepper.rows < n:
+            state = () if self._stepper is None or self._stepper.optimizer is not rule else self._stepper.state()
+            self._steps = self._steps if state else 0
+            self._stepper = Workspace(self._model, n, 1, rule)
+            for number, slot in enumerate(state, 1):
+                self._stepper.load(slot, number)
+        self._steps += 1
+        table = rule.table(np.full(1, float(learning_rate)), np.full(1, float(self._steps)), solver_params)
+        self._stepper.load(self._parameters)
+        loss = self._run(self._stepper, data, table, alpha)
+        self._parameters = self._stepper.parameters()
+        self._workspace.load(self._parameters)
+        return loss
+
+    @staticmethod
+    def _run(workspace, data, table, alpha):
+        """One step on all rows; returns the mean loss before it."""
+        n = data.n_samples
+        workspace.take_loss()
+        workspace.train(data, np.arange(n), n, table, Constraints(alpha))
+        return workspace.take_loss() / n
+
+    def _rows(self, X):
+        X = check_array(X, accept_sparse="csr")
+        if X.shape[1] != self.layer_units[0]:
+            raise ValueError(f"X must have {self.layer_units[0]} features, got {X.shape[1]}")
+        if hasattr(X, "check_format"):
+            X.check_format(full_check=True)
+        return X
+
+    def _data(self, X, y, sample_weight=None):
+        X = self._rows(X)
+        y, outputs = np.asarray(y), self.layer_units[-1]
+        if y.ndim == 1 and outputs > 1:
+            if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= outputs:
+                raise ValueError(f"y of shape (n_samples,) must be class numbers from 0 to {outputs - 1}")
+        else:
+            y = y.reshape(len(y), -1).astype(np.float64)
+            if y.shape[1] != outputs:
+                raise ValueError(f"y must have {outputs} columns, got {y.shape[1]}")
+        if len(y) != X.shape[0]:
+            raise ValueError(f"X and y must have as many rows, got {X.shape[0]} and {len(y)}")
+        return Data(X, y, None if sample_weight is None else np.asarray(sample_weight, np.float64))
+
+    def _gradient_step(self, X, y, sample_weight, alpha):
+        data = self._data(X, y, sample_weight)
+        workspace = Workspace(self._model, data.n_samples, 1, GRADIENT)
+        workspace.load(self._parameters)
+        loss = self._run(workspace, data, GRADIENT.table(np.ones(1), np.ones(1), {}), alpha)
+        return loss, workspace.parameters(slot=1)
+
+    def _trace(self, field, X, y=None):
+        """Copies of one of the layers' buffers after a pass over all rows."""
+        if y is None:
+            X = self._rows(X)
+            data = Data(X, np.zeros((X.shape[0], self.layer_units[-1])))
+        else:
+            data = self._data(X, y)
+        workspace, parts = self._workspace, []
+        table = GRADIENT.table(np.ones(1), np.ones(1), {})
+        for start in range(0, data.n_samples, MAX_BLOCK_ROWS):
+            order = np.arange(start, min(start + MAX_BLOCK_ROWS, data.n_samples))
+            workspace.train(data, order, len(order), table, Constraints())
+            parts.append([workspace.buffer(l, field, len(order)).copy() for l in range(len(self._model.layers))])
+        return [np.concatenate(layer) for layer in zip(*parts)]

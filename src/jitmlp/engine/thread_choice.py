@@ -1,0 +1,73 @@
+"""How many threads the next chunk of steps uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+CHUNK_SECONDS = 0.2  # a call into the kernels lasts no longer, so that an interrupt is heard
+
+
+class ThreadChoice:
+    """How many threads the next chunk uses, and how many steps it has.
+
+    Results do not depend on the count. A step of more than ``SMALL_STEP`` on one thread
+    gains from all of them, whatever else happens: meeting twice a step costs a team about
+    a microsecond. What a smaller step gains depends on the machine and on what else runs
+    on it now, so all counts take turns for a moment, at the start and again from time to
+    time, and the fastest one is used.
+
+    Parameters
+    ----------
+    n_threads : int
+        The most; its halves down to 1 are tried too.
+    """
+
+    SMALL_STEP = 3e-4
+    PROBE_SECONDS = 0.002
+    ROUNDS = 3
+    RETRY_EVERY = 50
+
+    def __init__(self, n_threads: int):
+        self.counts = [n_threads]
+        while self.counts[-1] > 1:
+            self.counts.append(self.counts[-1] // 2)
+        self.seconds: dict[int, float] = {}  # the fastest step with each count
+        self.latest = 0.0
+        self.large = n_threads == 1
+        self.to_try = [] if self.large else [1, 1]
+        self.tried = self.chunks = 0
+
+    def next(self) -> tuple[int, int]:
+        """Thread count, and steps to run with it."""
+        if self.to_try:
+            count = self.to_try[0]
+            known = self.seconds.get(count)
+            return count, 1 if known is None else self._steps(known, self.PROBE_SECONDS)
+        best = self.counts[0] if self.large else min(self.seconds, key=lambda count: self.seconds[count])
+        return best, self._steps(self.latest, CHUNK_SECONDS) if self.latest else 1
+
+    @staticmethod
+    def _steps(seconds_per_step, limit):
+        return max(1, int(limit / max(seconds_per_step, 1e-7)))
+
+    def learn(self, count: int, seconds_per_step: float) -> None:
+        """Note the time of a step."""
+        self.latest = seconds_per_step
+        if not self.to_try:
+            self.chunks += 1
+            if not self.large and self.chunks % self.RETRY_EVERY == 0:
+                self._probe()
+            return
+        self.to_try.pop(0)
+        self.seconds[count] = min(seconds_per_step, self.seconds.get(count, np.inf))
+        self.tried += 1
+        if self.tried == 2:  # the first step may have been a compilation
+            self.large = self.seconds[1] > self.SMALL_STEP
+            self.latest = 0.0
+            if not self.large:
+                self._probe()
+
+    def _probe(self):
+        """Let all counts take turns; the first turn of each only wakes the threads."""
+        self.seconds = {}
+        self.to_try = self.counts * (1 + self.ROUNDS)

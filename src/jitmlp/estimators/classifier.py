@@ -1,0 +1,293 @@
+"""The multilayer perceptron as a classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+
+from jitmlp.estimators.base import BaseMLP
+from jitmlp.estimators.parameters import constraints_of, document
+from jitmlp.estimators.tasks import Multiclass, classification, classification_of
+from jitmlp.estimators.validation import validated
+from jitmlp.model.choices import refuse
+
+
+def _dense_labels(y):
+    """Labels as an array: a sparse indicator matrix of labels is small enough."""
+    return y.toarray() if sparse.issparse(y) else y
+
+
+def _as_probability(outputs, out_activation):
+    """Outputs of units that are not bound to [0, 1], cut off there."""
+    return outputs if out_activation in ("softmax", "logistic") else outputs.clip(0, 1)
+
+
+def _shares(outputs):
+    """Rows of numbers >= 0 as probabilities of sum 1; equal ones where all are 0."""
+    total = outputs.sum(axis=1, keepdims=True)
+    equal = np.full_like(outputs, 1 / outputs.shape[1])
+    return np.divide(outputs, total, out=equal, where=total > 0)
+
+
+@document
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Multilayer perceptron classifier, trained by compiled kernels.
+
+    A drop-in for :class:`sklearn.neural_network.MLPClassifier`: the same parameters with
+    the same defaults and meaning, the same fitted attributes and, from the same
+    ``random_state``, the same model. The parameters from ``loss`` on are additions.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray or list of ndarray of shape (n_classes,)
+        Class labels.
+    {attributes}
+
+    See Also
+    --------
+    MLPRegressor : The regressor.
+    sklearn.neural_network.MLPClassifier : The estimator this one stands in for.
+
+    References
+    ----------
+    Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+    Nature 323, 1986. Kingma & Ba, "Adam: a method for stochastic optimization", 2015.
+
+    Examples
+    --------
+    >>> from jitmlp import MLPClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = MLPClassifier((64,), tol=1e-2, random_state=0).fit(X[:1500] / 16, y[:1500])
+    >>> bool(model.score(X[1500:] / 16, y[1500:]) > 0.85)
+    True
+    """
+
+    _parameter_constraints = constraints_of("MLPClassifier")
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        loss="log_loss",
+        out_activation=None,
+        label_smoothing=0.0,
+        dtype=None,
+        n_threads=None,
+        initializer="auto",
+        solver_params=None,
+        learning_rate_params=None,
+        l1=0.0,
+        max_norm=None,
+        clip_value=None,
+        clip_norm=None,
+        dropout=0.0,
+        batch_norm=False,
+        normalize=None,
+        restore_best=False,
+        callback=None,
+        on_divergence="raise",
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.loss = loss
+        self.out_activation = out_activation
+        self.label_smoothing = label_smoothing
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.initializer = initializer
+        self.solver_params = solver_params
+        self.learning_rate_params = learning_rate_params
+        self.l1 = l1
+        self.max_norm = max_norm
+        self.clip_value = clip_value
+        self.clip_norm = clip_norm
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.normalize = normalize
+        self.restore_best = restore_best
+        self.callback = callback
+        self.on_divergence = on_divergence
+
+    def _validate_input(self, draft, X, y, incremental, reset, classes=None):
+        X, y = validated(draft, X, _dense_labels(y), multi_output=True, dtype="numeric", reset=reset)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if classes is not None:
+            known = y if type_of_target(y).startswith("multilabel") else classes
+            draft._label_binarizer = LabelBinarizer().fit(known)
+            draft.classes_ = draft._label_binarizer.classes_
+        if not hasattr(draft, "classes_") or (not self.warm_start and not incremental):
+            draft._label_binarizer = LabelBinarizer().fit(y)
+            draft.classes_ = draft._label_binarizer.classes_
+        else:
+            seen = unique_labels(y)
+            if self.warm_start and not incremental:
+                if set(seen) != set(draft.classes_):
+                    raise ValueError(
+                        "warm_start can only be used where `y` has the same "
+                        "classes as in the previous call to fit. Previously "
+                        f"got {draft.classes_}, `y` has {seen}"
+                    )
+            elif len(np.setdiff1d(seen, draft.classes_, assume_unique=True)):
+                raise ValueError(
+                    "`y` has classes not in `self.classes_`. "
+                    f"`self.classes_` has {draft.classes_}. 'y' has {seen}."
+                )
+        return X, y, draft._task()
+
+    def _task(self):
+        binarizer = self.__dict__.get("_label_binarizer")
+        if binarizer is not None and binarizer.classes_ is self.classes_:
+            return classification(binarizer)
+        return classification_of(
+            self.classes_, self.coefs_[-1].shape[1], self.__dict__.get("out_activation_", "logistic")
+        )
+
+    def _refuse_pair(self, task, loss, out_activation):
+        multiclass = isinstance(task, Multiclass)
+        if out_activation == "softmax" and not multiclass:
+            raise refuse(
+                "out_activation", "'logistic', 'identity', 'tanh' or None for two classes and multilabel targets", "softmax"
+            )
+        if loss.name == "binary_log_loss" and loss.built_in and out_activation in ("identity", "tanh"):
+            raise ValueError(
+                f"loss='log_loss' needs probabilities, which out_activation={out_activation!r} does not give; "
+                f"use 'softmax' or 'logistic', or loss='squared_error'"
+            )
+
+    def predict(self, X):
+        """Predict the classes of the rows of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The predicted classes.
+        """
+        outputs = self._outputs(X)
+        return self._task().decode(outputs)
+
+    @available_if(lambda estimator: estimator._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Update the model with one pass over the given data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,)
+            The target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+        classes : array of shape (n_classes,), default=None
+            Classes across all calls to partial_fit. Required at the first call.
+
+        Returns
+        -------
+        self : object
+            The trained model.
+        """
+        draft = self._draft()
+        first_call = _check_partial_fit_first_call(draft, classes)
+        return self._fit(X, y, sample_weight, True, classes=draft.classes_ if first_call else None)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y_prob : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        outputs = self._outputs(X)
+        if outputs.shape[1] == 1:
+            positive = _as_probability(outputs.ravel(), self.__dict__.get("out_activation_"))
+            return np.vstack([1 - positive, positive]).T
+        if self._task().output_activation == "softmax" and self.out_activation_ != "softmax":
+            return _shares(_as_probability(outputs, self.out_activation_))
+        return _as_probability(outputs, self.__dict__.get("out_activation_"))
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        log_y_prob : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; minus infinity where the probability is 0.
+        """
+        probabilities = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities, out=probabilities)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,150 @@
+"""From an estimator's parameters to a recipe: optimizer, schedule, constraints."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from jitmlp.engine.threads import available_threads
+from jitmlp.engine.workspace import Constraints
+from jitmlp.model.choices import Optimizer, checked_values, refuse
+from jitmlp.model.model import Model
+from jitmlp.training.lbfgs import HISTORY_PAIRS
+from jitmlp.training.recipe import Recipe, Stopping
+from jitmlp.training.schedules import BY_NAME as SCHEDULES
+from jitmlp.training.schedules import Rate
+from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
+from jitmlp_kernels.rules.optimizers import OptimizerRule
+
+# Which of scikit-learn's parameters are hyperparameters of which solvers
+SHARED = {
+    "momentum": ("momentum", "nesterov"),
+    "beta_1": ("adam", "amsgrad", "adamw", "nadam"),
+    "beta_2": ("adam", "amsgrad", "adamw", "nadam"),
+    "epsilon": ("adam", "amsgrad", "adamw", "nadam", "adagrad", "rmsprop"),
+}
+
+
+def is_stochastic(solver) -> bool:
+    """Whether a solver takes mini-batches."""
+    return solver != "lbfgs"
+
+
+def optimizer_of(estimator) -> tuple[OptimizerRule, dict]:
+    """Rule and hyperparameters of an estimator's solver.
+
+    ``momentum``, ``nesterovs_momentum``, ``beta_1``, ``beta_2`` and ``epsilon`` are those of the
+    constructor for the solvers that scikit-learn has; what is in ``solver_params`` comes last.
+    """
+    solver, extra = estimator.solver, dict(estimator.solver_params or {})
+    if isinstance(solver, Optimizer):
+        rule = solver.rule
+        return rule, checked_values("solver_params", extra, rule.hyperparameters, f"solver={solver!r}")
+    what = f"solver={solver!r}"
+    if solver == "sgd":
+        momentum = extra.get("momentum", estimator.momentum)
+        nesterov = extra.pop("nesterov", estimator.nesterovs_momentum)
+        checked_values("solver_params", extra, OPTIMIZERS["momentum"].hyperparameters, what)
+        solver = "gradient_descent" if momentum == 0 else "nesterov" if nesterov else "momentum"
+        if momentum == 0:
+            extra.pop("momentum", None)
+    rule = OPTIMIZERS[solver]
+    extra = checked_values("solver_params", extra, rule.hyperparameters, what)
+    given = {name: getattr(estimator, name) for name, solvers in SHARED.items() if solver in solvers}
+    return rule, {**given, **extra}
+
+
+def rate_of(estimator) -> Rate:
+    """The learning rate's schedule."""
+    schedule, given = estimator.learning_rate, estimator.learning_rate_params
+    if callable(schedule):
+        if given:
+            raise refuse("learning_rate_params", "None for a learning_rate of your own", given)
+        return Rate(schedule, estimator.learning_rate_init)
+    if estimator.solver == "adam" and schedule in ("invscaling", "adaptive"):
+        schedule = "constant"  # as in scikit-learn, where these belong to sgd
+    row = SCHEDULES[schedule]
+    own = {"power_t": estimator.power_t} if "power_t" in row.parameters else {}
+    given = checked_values("learning_rate_params", given, row.parameters, f"learning_rate={schedule!r}")
+    defaults = {name: h.default for name, h in row.parameters.items()}
+    return Rate(row, estimator.learning_rate_init, {**defaults, **own, **given})
+
+
+def constraints_of(estimator) -> Constraints:
+    """Penalties and limits."""
+    unlimited = {name: getattr(estimator, name) for name in ("clip_value", "clip_norm", "max_norm")}
+    limits = {name: np.inf if value is None else float(value) for name, value in unlimited.items()}
+    return Constraints(alpha=float(estimator.alpha), l1=float(estimator.l1), **limits)
+
+
+def mini_batch_size(estimator, n_samples: int) -> int:
+    """The mini-batch size that an estimator asks for, clipped to the samples."""
+    return min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), n_samples)
+
+
+def recipe_of(estimator, n_samples: int, seed: int, incremental: bool) -> Recipe:
+    """The whole recipe of an estimator for so many rows."""
+    if not is_stochastic(estimator.solver):
+        _refuse_for_lbfgs(estimator)
+        optimizer, hyperparameters, rate, batch_size = None, {}, Rate(SCHEDULES["constant"], 0.0), n_samples
+    else:
+        optimizer, hyperparameters = optimizer_of(estimator)
+        rate = rate_of(estimator)
+        batch_size = mini_batch_size(estimator, n_samples)
+        if estimator.batch_size != "auto" and estimator.batch_size > n_samples:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+    return Recipe(
+        optimizer,
+        rate,
+        hyperparameters,
+        constraints_of(estimator),
+        max(1, batch_size),
+        int(estimator.max_iter),
+        bool(estimator.shuffle),
+        Stopping(estimator.tol, estimator.n_iter_no_change, bool(estimator.restore_best)),
+        available_threads(estimator.n_threads),
+        seed,
+        estimator.on_divergence,
+        int(estimator.max_fun),
+        incremental,
+    )
+
+
+def _refuse_for_lbfgs(estimator):
+    """L-BFGS needs a smooth function of the parameters that does not change."""
+    limits = estimator.l1, estimator.max_norm, estimator.clip_value, estimator.clip_norm
+    dropout = estimator.dropout
+    drops = any(dropout) if isinstance(dropout, (tuple, list)) else dropout
+    if any(limits) or drops or estimator.batch_norm:
+        raise ValueError(
+            "solver='lbfgs' does not support l1, max_norm, clip_value, clip_norm, dropout and "
+            "batch_norm; use a stochastic solver"
+        )
+    # what scikit-learn has too it ignores in silence; what is added here does nothing unheard
+    added = ("callback", "solver_params", "learning_rate_params", "restore_best")
+    ignored = [name for name in added if getattr(estimator, name)]
+    if callable(estimator.learning_rate) or estimator.learning_rate not in ("constant", "invscaling", "adaptive"):
+        ignored.append("learning_rate")
+    if ignored:
+        raise ValueError(
+            f"solver='lbfgs' has no use for {', '.join(ignored)}; use a stochastic solver, or leave these out"
+        )
+
+
+def working_bytes(model: Model, initializer, solver) -> int:
+    """Bytes beside the network's layout that a fit holds at once: initial draws, states, copies."""
+    itemsize, shapes = model.dtype.itemsize, model.shapes
+    parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in shapes)
+    largest = max(fan_in * fan_out for fan_in, fan_out in shapes)
+    if not is_stochastic(solver):
+        slots, work = 1, 8 * (2 * HISTORY_PAIRS + 12) * parameters
+    elif isinstance(solver, Optimizer):
+        slots, work = len(solver.slots), 0
+    else:
+        slots, work = len(OPTIMIZERS["momentum" if solver == "sgd" else solver].slots), 0
+    name = initializer[0] if isinstance(initializer, tuple) else initializer
+    drawing = 8 * parameters + (4 if name == "orthogonal" else 2) * 8 * largest
+    # the state in the layout and its copy in the result, the last good and the best weights, packing
+    training = itemsize * parameters * (2 * slots + 4) + 2 * itemsize * largest
+    return work + max(drawing, training) + itemsize * parameters

@@ -1,0 +1,159 @@
+"""What is learned: how targets become numbers, and outputs become answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import LabelBinarizer
+
+from jitmlp.engine.data import is_readable
+
+
+class Task(ABC):
+    """What is learned.
+
+    Attributes
+    ----------
+    output_activation : str
+        The one that fits by default.
+    """
+
+    output_activation: str = "identity"
+
+    @abstractmethod
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Targets as :class:`~jitmlp.engine.data.Data` takes them."""
+
+    @abstractmethod
+    def n_outputs(self, encoded: np.ndarray) -> int:
+        """Output units that encoded targets need."""
+
+    @abstractmethod
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Predictions from the network's outputs."""
+
+    @abstractmethod
+    def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight=None) -> float:
+        """Score of outputs against encoded targets, as scikit-learn's early stopping has it."""
+
+    def stratify(self, encoded: np.ndarray) -> np.ndarray | None:
+        """Labels by which a validation split is stratified."""
+        return None
+
+    def loss(self, name: str, out_activation: str) -> str:
+        """The row of the table of losses for the parameter ``loss``."""
+        return name
+
+
+class _Classification(Task):
+    """Classes told apart.
+
+    Parameters
+    ----------
+    classes : ndarray
+    binarizer : LabelBinarizer
+    """
+
+    def __init__(self, classes, binarizer):
+        self.classes, self.binarizer = classes, binarizer
+
+    def score(self, encoded, outputs, sample_weight=None):
+        """Accuracy."""
+        return accuracy_score(self._truth(encoded), self.decode(outputs), sample_weight=sample_weight)
+
+    def _truth(self, encoded):
+        return self.binarizer.inverse_transform(encoded)
+
+    def loss(self, name, out_activation):
+        """``log_loss`` is that of each output for itself unless they are shares of one."""
+        return "binary_log_loss" if name == "log_loss" and out_activation != "softmax" else name
+
+
+class Multiclass(_Classification):
+    """One of several classes: an output for each."""
+
+    output_activation = "softmax"
+
+    def encode(self, y):
+        """Class numbers."""
+        return np.searchsorted(self.classes, y)
+
+    def n_outputs(self, encoded):
+        """One a class."""
+        return len(self.classes)
+
+    def decode(self, outputs):
+        """The class of the largest output."""
+        return self.classes.take(outputs.argmax(axis=1))
+
+    def _truth(self, encoded):
+        return self.classes[encoded]
+
+
+class Independent(_Classification):
+    """Two classes, or several labels of which any number may hold: an output for each."""
+
+    output_activation = "logistic"
+
+    def encode(self, y):
+        """0 or 1 an output."""
+        encoded = self.binarizer.transform(y)
+        return np.asarray(encoded.toarray() if hasattr(encoded, "toarray") else encoded).astype(bool)
+
+    def n_outputs(self, encoded):
+        """One for two classes, else one a label."""
+        return encoded.shape[1]
+
+    def decode(self, outputs):
+        """Labels whose output is above one half; what the label binarizer does, without its checks."""
+        if outputs.shape[1] == 1:
+            outputs = outputs.ravel()
+            if len(self.classes) == 2:
+                return self.classes.take(outputs > 0.5)
+        return self.binarizer.inverse_transform(outputs)
+
+    def stratify(self, encoded):
+        """By class where there are two: scikit-learn's rule, kept for the same split."""
+        return encoded if encoded.shape[1] == 1 else None
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """Numbers."""
+
+    def encode(self, y):
+        """One column an output."""
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        return y if is_readable(y.dtype) else y.astype(np.float64)
+
+    def n_outputs(self, encoded):
+        """One a column."""
+        return encoded.shape[1]
+
+    def decode(self, outputs):
+        """A vector where there is one output."""
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def score(self, encoded, outputs, sample_weight=None):
+        """R squared."""
+        return r2_score(encoded, self.decode(outputs), sample_weight=sample_weight)
+
+
+def classification(binarizer: LabelBinarizer) -> _Classification:
+    """The task of the classes that a fitted label binarizer knows."""
+    kind = Multiclass if binarizer.y_type_ == "multiclass" else Independent
+    return kind(binarizer.classes_, binarizer)
+
+
+def classification_of(classes, n_outputs: int, out_activation: str) -> _Classification:
+    """The task of a classifier that was put together by hand: classes, outputs, output activation."""
+    classes = np.asarray(classes)
+    binarizer = LabelBinarizer()
+    if n_outputs == 1 or out_activation == "softmax":
+        return classification(binarizer.fit(classes))
+    labels = np.eye(len(classes), dtype=int)
+    labels[:, 0] = 1  # several labels in a row: multilabel
+    return Independent(classes, binarizer.fit(labels))

@@ -1,0 +1,178 @@
+"""How a network is trained: one frozen value, without data or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jitmlp.engine.workspace import Constraints
+from jitmlp.model.parameters import Parameters
+from jitmlp.training.schedules import Rate, RateState
+from jitmlp_kernels.rules.optimizers import OptimizerRule
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When training ends before its last epoch.
+
+    Attributes
+    ----------
+    tol : float
+        Gain in loss or score that counts as an improvement.
+    patience : float
+        Epochs without one, after which training ends.
+    restore_best : bool
+        Whether the parameters of the best epoch are kept.
+    """
+
+    tol: float = 1e-4
+    patience: float = 10
+    restore_best: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    optimizer : OptimizerRule or None
+        None for L-BFGS.
+    rate : Rate
+        The learning rate's schedule.
+    hyperparameters : mapping
+        Of the optimizer, where they differ from its defaults.
+    constraints : Constraints
+    batch_size, max_epochs : int
+    shuffle : bool
+    stopping : Stopping
+    n_threads : int
+        The most that are used.
+    seed : int
+        Of what dropout drops.
+    on_divergence : {"raise", "warn", "restore"}
+    max_fun : int
+        Of L-BFGS: most evaluations of the loss.
+    cyclic : bool
+        Whether schedules with an end start again behind it, as where the end is not known.
+    """
+
+    optimizer: OptimizerRule | None
+    rate: Rate
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    constraints: Constraints = Constraints()
+    batch_size: int = 200
+    max_epochs: int = 200
+    shuffle: bool = True
+    stopping: Stopping = Stopping()
+    n_threads: int = 1
+    seed: int = 0
+    on_divergence: str = "raise"
+    max_fun: int = 15000
+    cyclic: bool = False
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """What an optimizer remembers between two calls.
+
+    Attributes
+    ----------
+    optimizer : OptimizerRule
+    slots : tuple of Parameters
+    steps : int
+    rate : RateState
+        Of the schedule that made it, named by ``schedule``.
+    schedule : object
+    seed : int
+        Of dropout's masks.
+    random_state : tuple or None
+        State of the generator that shuffles.
+    """
+
+    optimizer: OptimizerRule
+    slots: tuple[Parameters, ...]
+    steps: int
+    rate: RateState
+    schedule: object
+    seed: int = 0
+    random_state: tuple | None = None
+
+    def serves(self, optimizer: OptimizerRule | None, start: Parameters) -> bool:
+        """Whether an optimizer can go on from it: the same slots of the same shapes.
+
+        An optimizer of the user's own goes on from itself only, since what it calls its slots says
+        nothing of what they mean.
+        """
+        if optimizer is None or optimizer.slots != self.optimizer.slots:
+            return False
+        if not (optimizer.built_in and self.optimizer.built_in) and optimizer != self.optimizer:
+            return False
+        shapes = [array.shape for array in start.weights]
+        return all([array.shape for array in slot.weights] == shapes for slot in self.slots)
+
+
+@dataclass(frozen=True)
+class History:
+    """What training has noted, epoch by epoch.
+
+    Attributes
+    ----------
+    losses, scores, rates, seconds : tuple of float
+        One an epoch; scores are empty without a validation score.
+    best_loss, best_score : float
+    waited : int
+        Epochs since the last improvement.
+    samples : int
+        Rows seen.
+    """
+
+    losses: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
+    seconds: tuple[float, ...] = ()
+    best_loss: float = np.inf
+    best_score: float = -np.inf
+    waited: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training begins: parameters, and what an earlier call left."""
+
+    parameters: Parameters
+    history: History = History()
+    state: OptimizerState | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training gives back.
+
+    Attributes
+    ----------
+    parameters : Parameters
+    history : History
+        That of the start included.
+    state : OptimizerState or None
+        None for L-BFGS.
+    n_iter : int
+        Epochs, or iterations of L-BFGS, of this call.
+    loss : float
+        Of the last epoch.
+    reason : str
+        Why training ended: "max_iter", "plateau", "callback", "interrupt", "diverged", "converged".
+    """
+
+    parameters: Parameters
+    history: History
+    state: OptimizerState | None
+    n_iter: int
+    loss: float | None
+    reason: str
+
+
+Score = Callable[[np.ndarray], float]  # of the outputs for the held-out rows

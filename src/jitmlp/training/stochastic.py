@@ -1,0 +1,186 @@
+"""Training epoch by epoch.
+
+The order of what is drawn, compared, printed and warned of is scikit-learn's, so that the same
+seed gives the same model.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from jitmlp.engine import interrupts
+from jitmlp.engine.data import Data
+from jitmlp.engine.workspace import Workspace
+from jitmlp.model.model import Model
+from jitmlp.training.callbacks import Callback
+from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
+from jitmlp.training.recipe import Fit, History, Recipe, Start
+from jitmlp.training.trainer import Trainer
+
+
+class Run:
+    """A run under way: what callbacks see and change.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    trainer : Trainer
+    epoch : int
+        Epochs of this run so far.
+    loss : float
+        Of the last epoch.
+    losses, scores, rates, seconds : list of float
+        Those of earlier calls included.
+    best_loss, best_score, waited, samples :
+        See :class:`~jitmlp.training.recipe.History`.
+    """
+
+    def __init__(self, model: Model, recipe: Recipe, start: Start, random_state, workspace: Workspace | None):
+        self.model, self.recipe, self.random_state = model, recipe, random_state
+        self.trainer = Trainer(model, recipe, start, workspace)
+        h = start.history
+        self.losses, self.scores = list(h.losses), list(h.scores)
+        self.rates, self.seconds = list(h.rates), list(h.seconds)
+        self.best_loss, self.best_score, self.waited, self.samples = h.best_loss, h.best_score, h.waited, h.samples
+        self.loss: float = h.losses[-1] if h.losses else np.nan
+        self.epoch, self.reason = 0, ""
+        self._best = None
+
+    def stop(self, reason: str) -> None:
+        """Make this epoch the last."""
+        self.reason = self.reason or reason
+
+    def keep_best(self) -> None:
+        """Note the parameters as they are now as the best."""
+        self._best = self.trainer.workspace.snapshot(into=self._best)
+
+    def fit(self, best: bool = False) -> Fit:
+        """The run so far as a value; with ``best`` the best parameters, where any were noted."""
+        workspace = self.trainer.workspace
+        state = self.trainer.state(self.random_state.get_state())
+        if best and self._best is not None:
+            workspace.restore(self._best)
+        history = History(
+            tuple(self.losses),
+            tuple(self.scores),
+            tuple(self.rates),
+            tuple(self.seconds),
+            self.best_loss,
+            self.best_score,
+            self.waited,
+            self.samples,
+        )
+        loss = np.float64(self.loss)
+        return Fit(workspace.parameters(), history, state, self.epoch, loss, self.reason or "max_iter")
+
+
+def train(
+    model: Model,
+    recipe: Recipe,
+    data: Data,
+    rows: np.ndarray,
+    start: Start,
+    random_state: np.random.RandomState,
+    callbacks: Sequence[Callback] = (),
+    incremental: bool = False,
+    workspace: Workspace | None = None,
+) -> Fit:
+    """Run epochs until convergence, the last epoch, a callback's word or an interrupt.
+
+    Parameters
+    ----------
+    rows : ndarray of int64
+        Those of the data that are trained on.
+    random_state : RandomState
+        Shuffles the rows.
+    callbacks : sequence of Callback
+    incremental : bool
+        One epoch, and no word about convergence.
+    workspace : Workspace, optional
+        One that fits.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    DivergenceError
+        If a loss is not finite and ``recipe.on_divergence`` is "raise".
+    """
+    with interrupts.deferred() as interrupt:
+        run = Run(model, recipe, start, random_state, workspace)
+        try:
+            for callback in callbacks:
+                with interrupt.open():
+                    callback.on_begin(run)
+            for _ in range(recipe.max_epochs):
+                rows = _run_epoch(run, data, rows, recipe.shuffle)
+                for callback in callbacks:
+                    with interrupt.open():
+                        callback.on_epoch_end(run)
+                if run.reason or incremental:
+                    break
+            else:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({recipe.max_epochs}) "
+                    "reached and the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.")
+            run.reason = "interrupt"
+        except Diverged as diverged:
+            return _diverged(run, str(diverged))
+        for callback in callbacks:
+            with interrupt.open():
+                callback.on_end(run)
+        fit = run.fit(best=True)
+        if not fit.parameters.all_finite():  # in the very last step, after its loss
+            return _diverged(run, run.trainer.divergence.explain(run.rates[-1] if run.rates else np.nan))
+        _warn_of_explosion(run)
+        return fit
+
+
+def _run_epoch(run, data, rows, shuffle):
+    """One epoch, and what it leaves in the run; returns the rows in their new order."""
+    if shuffle:
+        drawn = np.arange(len(rows))
+        run.random_state.shuffle(drawn)
+        rows = rows[drawn]
+    start = time.perf_counter()
+    run.loss = run.trainer.run_epoch(data, rows)
+    run.seconds.append(time.perf_counter() - start)
+    run.rates.append(float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan)
+    run.losses.append(run.loss)
+    run.epoch += 1
+    run.samples += len(rows)
+    run.trainer.divergence.end_epoch()
+    return rows
+
+
+def _diverged(run, message):
+    """What comes of a run whose loss is not finite, as the recipe asks."""
+    how = run.recipe.on_divergence
+    if how == "raise":
+        raise DivergenceError(message, run.trainer.divergence.last_good())
+    if how == "restore":
+        run.trainer.divergence.last_good()
+        message += " The weights are those of the last epoch before."
+    warnings.warn(message, DivergenceWarning)
+    run.reason = "diverged"
+    if how == "warn":
+        run.loss = np.nan
+    return run.fit()
+
+
+def _warn_of_explosion(run):
+    divergence = run.trainer.divergence
+    if run.reason != "interrupt" and divergence.exploded(run.loss):
+        rate = run.rates[-1] if run.rates else np.nan
+        warnings.warn(divergence.explain_explosion(run.loss, rate), DivergenceWarning)

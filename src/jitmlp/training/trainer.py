@@ -1,0 +1,96 @@
+"""Epochs of compiled mini-batch steps, in chunks that an interrupt can come between."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from jitmlp.engine import interrupts
+from jitmlp.engine.data import Data
+from jitmlp.engine.thread_choice import ThreadChoice
+from jitmlp.engine.workspace import Workspace
+from jitmlp.model.model import Model
+from jitmlp.training.divergence import Divergence
+from jitmlp.training.recipe import OptimizerState, Recipe, Start
+
+
+class Trainer:
+    """A network in training: steps, learning rate, the optimizer's state.
+
+    Parameters
+    ----------
+    model : Model
+    recipe : Recipe
+    start : Start
+        The state goes on if it serves the recipe's optimizer.
+    workspace : Workspace, optional
+        One that has the right shape already.
+    """
+
+    def __init__(self, model: Model, recipe: Recipe, start: Start, workspace: Workspace | None = None):
+        self.recipe = recipe
+        accumulate = recipe.constraints.clip_norm < np.inf
+        if workspace is None:
+            workspace = Workspace(model, recipe.batch_size, recipe.n_threads, recipe.optimizer, accumulate)
+        self.workspace = workspace
+        workspace.load(start.parameters)
+        self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
+        state = start.state
+        if state is not None and state.serves(recipe.optimizer, start.parameters):
+            self.steps, self.seed = state.steps, state.seed or recipe.seed
+            for number, slot in enumerate(state.slots, 1):
+                workspace.load(slot, number)
+            if state.schedule == recipe.rate.identity:
+                self.rate = state.rate
+        else:
+            workspace.clear_state()
+        self.threads = ThreadChoice(recipe.n_threads)
+        self.divergence = Divergence(workspace)
+        self.epoch_rates = np.empty(0)
+
+    def run_epoch(self, data: Data, order: np.ndarray) -> float:
+        """One pass over the rows ``order``; returns the mean loss, penalty included.
+
+        Raises
+        ------
+        Diverged
+            If a loss is not finite at a chunk's end.
+        KeyboardInterrupt
+            At a chunk's end.
+        """
+        recipe, workspace = self.recipe, self.workspace
+        batch_size = min(recipe.batch_size, len(order))
+        n_steps = -(-len(order) // batch_size)
+        rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
+        self.epoch_rates = rates
+        workspace.take_loss()
+        done = 0
+        while done < n_steps:
+            n_threads, limit = self.threads.next()
+            n_chunk = min(limit, n_steps - done)
+            numbers = np.arange(self.steps + 1, self.steps + 1 + n_chunk, dtype=float)
+            table = recipe.optimizer.table(rates[done : done + n_chunk], numbers, recipe.hyperparameters)
+            rows = order[done * batch_size : (done + n_chunk) * batch_size]
+            start = time.perf_counter()
+            workspace.train(
+                data, rows, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads
+            )
+            self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk)
+            self.steps += n_chunk
+            done += n_chunk
+            self.divergence.check_chunk(rates[done - 1], len(rows))
+            interrupts.answer_pending()
+        return workspace.take_loss() / len(order)
+
+    def state(self, random_state=None) -> OptimizerState:
+        """A copy of the optimizer's state."""
+        return OptimizerState(
+            self.recipe.optimizer,
+            self.workspace.state(),
+            self.steps,
+            self.rate,
+            self.recipe.rate.identity,
+            self.seed,
+            random_state,
+        )

@@ -1,0 +1,78 @@
+"""Every row of the table of activations against its formula and finite differences."""
+
+import numpy as np
+import pytest
+
+import reference
+from bench import MACHINES, call, mapped
+from jitmlp_kernels.pieces import rows
+from jitmlp_kernels.rules.activations import ACTIVATIONS, BY_NAME
+
+POINTS = np.concatenate([np.linspace(-6, 6, 97) + 0.01, [-30.0, 30.0, -0.5]])
+ELEMENTWISE = [row for row in ACTIVATIONS if not row.coupled]
+SMOOTH = [row for row in ELEMENTWISE if row.name != "step"]
+ids = {"ids": lambda row: row.name}
+
+
+def run(row, z, parameter, machine="compiled"):
+    """The kernel's activations of ``z``, in their own dtype."""
+    return mapped(row.function, z, machine, parameter)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("dtype, rtol", [("float64", 1e-13), ("float32", 3e-6)])
+@pytest.mark.parametrize("row", ELEMENTWISE, **ids)
+def test_value(row, dtype, rtol, machine):
+    z = POINTS.astype(dtype)
+    expected = reference.ACTIVATIONS[row.name](z.astype(float), row.default)
+    np.testing.assert_allclose(run(row, z, row.default, machine), expected, rtol=rtol, atol=rtol * 1e-1)
+
+
+def slope(row, z):
+    """The kernel's derivative at ``z``: what a delta of 1 becomes."""
+    units = 112
+    source, deltas = np.zeros(units), np.zeros(units)
+    source[: len(z)] = z if row.from_preactivation else run(row, z, row.default)
+    deltas[: len(z)] = 1
+    call(
+        rows.activation_backward, "float64", {"source": source.ctypes.data, "target": deltas.ctypes.data, "row": units,
+        "units": units, "parameter": row.default}, unit={"padded": 1, "count": 1}, activation=row,
+    )  # fmt: skip
+    return deltas[: len(z)]
+
+
+@pytest.mark.parametrize("row", SMOOTH, **ids)
+def test_derivative(row):
+    z, h, f = POINTS[:-3], 1e-6, reference.ACTIVATIONS[row.name]
+    expected = (f(z + h, row.default) - f(z - h, row.default)) / (2 * h)
+    np.testing.assert_allclose(slope(row, z), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("row", [row for row in SMOOTH if not row.from_preactivation], **ids)
+def test_given_derivatives_equal_the_automatic_ones(row):
+    """Where a row gives its derivative in terms of the activation, it is that of its function."""
+    from jitmlp_kernels.trace.dual import derivative
+
+    z = POINTS[:-3]
+    given = row.slope(row.function(z, row.default), row.default)
+    np.testing.assert_allclose(given, derivative(row.function)(z, row.default), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("row", ELEMENTWISE, **ids)
+def test_nan_passes_through(row, machine):
+    out = run(row, np.array([np.nan, 1.0]), row.default, machine)
+    assert np.isnan(out[0]) and np.isfinite(out[1])
+
+
+def test_aliases():
+    assert BY_NAME["sigmoid"] is BY_NAME["logistic"] and BY_NAME["silu"] is BY_NAME["swish"]
+
+
+def test_parameters_change_the_function():
+    z = np.array([-2.0, -0.5, 1.0])
+    for row in ACTIVATIONS:
+        if row.parameter:
+            other = run(row, z, row.default * 3)
+            np.testing.assert_allclose(other, reference.ACTIVATIONS[row.name](z, row.default * 3), rtol=1e-12)
+            assert not np.allclose(other, run(row, z, row.default))

@@ -1,0 +1,387 @@
+"""Start-up: what is compiled, when, and what is found on disk.
+
+Every test runs fresh processes with a cache folder of its own.
+"""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import jitmlp_kernels
+
+FIT = """
+import sys, time, warnings
+import numpy as np
+warnings.simplefilter("always")
+from jitmlp import MLPClassifier
+from jitmlp_kernels.link import pieces
+X = np.linspace(0, 1, 400).reshape(80, 5)
+first = time.perf_counter()
+model = MLPClassifier((6,), solver="sgd", tol=10.0, n_iter_no_change=3, random_state=0).fit(X, np.arange(80) % 3)
+print(repr(model.predict_proba(X)[7].tolist()), time.perf_counter() - first)
+print("compiled", len(pieces.compiled))
+print(*sorted(pieces.compiled))
+"""
+
+
+def run(code=FIT, cache=None, **changes):
+    """Run code in a fresh process; its standard output's lines, and standard error."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("JITMLP_CACHE_DIR", "HOME")}
+    environment |= {k: str(v) for k, v in changes.items() if k != "path"}
+    if cache is not None:
+        environment["JITMLP_CACHE_DIR"] = str(cache)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A cache directory with the kernels of a first fit, and what that fit printed."""
+    cache = tmp_path_factory.mktemp("cache")
+    return cache, *run(cache=cache)
+
+
+def files(cache):
+    return sorted(p for p in Path(cache).rglob("*") if p.is_file())
+
+
+def test_import_compiles_nothing_and_starts_no_thread(tmp_path):
+    code = """
+import os, threading
+import jitmlp
+from jitmlp_kernels.link import pieces
+print(len(pieces.linked()), threading.active_count())
+print(len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1)
+"""
+    lines, errors = run(code, tmp_path, OPENBLAS_NUM_THREADS=1)
+    assert lines == ["0 1", "1"] and errors == ""
+    assert files(tmp_path) == []
+
+
+def test_import_is_hardly_slower_than_scikit_learns(tmp_path):
+    """At most 0.35 s more, or half as much again on a slow machine, by the fastest of runs that take turns."""
+    seconds = {"jitmlp": [], "sklearn.neural_network": []}
+    for _ in range(5):
+        for module, times in seconds.items():
+            code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+            times.append(float(run(code, tmp_path)[0][0]))
+    mine, theirs = (min(times) for times in seconds.values())
+    assert mine - theirs < max(0.35, 0.5 * theirs)
+
+
+def test_first_fit_says_that_it_compiles_and_the_second_does_not(warm):
+    cache, first, errors = warm
+    assert errors.count("compiling kernels") == 1
+    again, silence = run(cache=cache)
+    assert silence == "" and again[1] == "compiled 0"
+    assert again[0].split("] ")[0] == first[0].split("] ")[0]
+    assert float(again[0].split("] ")[1]) < 1.0
+
+
+def test_without_a_writable_home(tmp_path):
+    """Import and fit work, with one warning."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    _, errors = run(HOME="/proc/nowhere", TMPDIR="/proc/nowhere", XDG_CACHE_HOME=blocked / "below")
+    assert errors.count("KernelCacheWarning") == 1, errors
+    _, errors = run(cache=blocked / "below")
+    assert errors.count("KernelCacheWarning") == 1 and "compiled anew in every process" in errors
+
+
+def flipped(data):
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: b"",
+    lambda data: data[: len(data) // 2],
+    lambda data: b"garbage" * 100,
+    lambda data: data[:-4096] + bytes(4096),
+    flipped,
+], ids=["empty", "truncated", "garbage", "zeroed block", "flipped bit"])  # fmt: skip
+def test_a_damaged_piece_is_compiled_anew_and_no_other(warm, tmp_path, damage):
+    """One warning, right results, and a whole file afterwards."""
+    cache, first, _ = warm
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy)
+    for label in ("product", "run_team" if (os.cpu_count() or 1) > 1 else "run_alone"):
+        (path,) = (p for p in files(copy) if p.name.startswith(f"{label}-") and p.suffix == ".piece")
+        path.write_bytes(damage(path.read_bytes()))
+        lines, errors = run(cache=copy)
+        assert lines[0].split("] ")[0] == first[0].split("] ")[0]
+        assert lines[1] == "compiled 1" and lines[2].startswith(label)
+        assert errors.count("KernelCacheWarning") == 1, errors
+        lines, errors = run(cache=copy)
+        assert lines[1] == "compiled 0" and errors == ""
+
+
+def test_an_edit_to_any_kernel_source_is_compiled(warm, tmp_path):
+    """With a changed callee in another file, the old machine code is not run."""
+    cache, first, _ = warm
+    package = tmp_path / "jitmlp_kernels"
+    shutil.copytree(Path(jitmlp_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    source = package / "rules" / "activations.py"
+    source.write_text(source.read_text().replace("where(z < 0.0, 0.0, z)", "where(z < 0.0, 0.0, z + z)"))
+    copy = tmp_path / "cache"
+    shutil.copytree(cache, copy)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + FIT
+    lines, errors = run(code, copy)
+    assert "compiling kernels" in errors
+    assert lines[0].split("] ")[0] != first[0].split("] ")[0]
+
+
+def test_six_cold_processes_at_once(tmp_path):
+    """All succeed, and the number of files does not grow afterwards."""
+    environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        for _ in range(6)
+    ]
+    outputs = [process.communicate() for process in started]
+    assert all(process.returncode == 0 for process in started), outputs
+    assert len({out.split(b"] ")[0] for out, _ in outputs}) == 1
+    run(cache=tmp_path)
+    count = len(files(tmp_path))
+    for _ in range(5):
+        run(cache=tmp_path)
+        assert len(files(tmp_path)) == count
+
+
+def test_processes_at_once_compile_each_piece_once(tmp_path):
+    """By the lock a piece: what four cold processes compile together is what one would."""
+    environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", FIT], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(4)
+    ]
+    compiled = [label for process in started for label in process.communicate()[0].splitlines()[2].split()]
+    assert len(compiled) == len(set(compiled)) > 10
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+    code = """
+import sys
+from jitmlp_kernels.link import store
+with store.locked("x", "0" * 40):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    holder.stdout.readline()
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    start = time.perf_counter()
+    run("from jitmlp_kernels.link import store\nwith store.locked('x', '0' * 40): pass", tmp_path)
+    assert time.perf_counter() - start < 10
+
+
+def test_without_locks_on_the_file_system(tmp_path):
+    code = """
+import filelock
+def refuse(self, *arguments, **options):
+    raise NotImplementedError("no locks here")
+filelock.FileLock.acquire = refuse
+""" + FIT
+    lines, errors = run(code, tmp_path)
+    assert "KernelCacheWarning" not in errors
+    assert run(cache=tmp_path)[0][1] == "compiled 0"
+
+
+def test_a_fit_compiles_only_what_it_uses(warm):
+    """One more activation, loss or optimizer is one or two pieces; another size, batch or schedule none."""
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from scipy import sparse
+from jitmlp import MLPClassifier, MLPRegressor
+from jitmlp_kernels.link import pieces
+X, y = np.linspace(0, 1, 400).reshape(80, 5), np.arange(80) % 3
+MLPClassifier((6,), solver="sgd", max_iter=1).fit(X, y).predict(X)
+def new(model, *arguments):
+    before = len(pieces.linked())
+    model.fit(*arguments).predict(arguments[0])
+    print(len(pieces.linked()) - before)
+sgd = dict(solver="sgd", max_iter=2)
+new(MLPClassifier((100, 50, 30), batch_size=7, learning_rate="cosine", alpha=1.0, momentum=0.5, **sgd), X, y)
+new(MLPClassifier((6,), n_threads=1, **sgd), np.asfortranarray(X)[::2], y[::2])
+new(MLPClassifier((6,), **sgd), X, y, y + 1.0)
+new(MLPClassifier((6,), activation="gelu", **sgd), X, y)
+new(MLPClassifier((6,), max_iter=2), X, y)
+new(MLPClassifier((6,), **sgd), sparse.csr_matrix(X), y)
+"""
+    lines, _ = run(code, warm[0])
+    assert [int(line) for line in lines] == [0, 1, 0, 2, 2, 1]
+
+
+def test_first_fit_and_first_prediction_are_fast(tmp_path):
+    """At most 5 s for the default classifier from nothing, 2 s for a prediction of a loaded model."""
+    code = """
+import pickle, sys, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from jitmlp import MLPClassifier
+X, y = np.random.default_rng(0).normal(size=(400, 20)), np.arange(400) % 3
+start = time.perf_counter()
+if sys.argv[1] == "fit":
+    pickle.dump(MLPClassifier(max_iter=3).fit(X, y), open(sys.argv[2], "wb"))
+else:
+    pickle.load(open(sys.argv[2], "rb")).predict(X)
+print(time.perf_counter() - start)
+"""
+    for what, limit in (("fit", 5.0), ("predict", 2.0)):
+        environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path / what)}
+        done = subprocess.run(
+            [sys.executable, "-c", code, what, str(tmp_path / "model")], capture_output=True, text=True, env=environment
+        )
+        assert float(done.stdout) < limit, done.stderr
+
+
+def test_a_filled_folder_that_cannot_be_written_is_used(warm, tmp_path):
+    code = "import os, jitmlp; os.setuid(12345)\n" if hasattr(os, "getuid") and os.getuid() == 0 else ""
+    copy = Path(tempfile.mkdtemp(dir="/var/tmp" if os.path.isdir("/var/tmp") else None)) / "cache"
+    try:
+        os.chmod(copy.parent, 0o755)
+        shutil.copytree(warm[0], copy)
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        lines, errors = run(code + FIT, copy)
+        assert lines[1] == "compiled 0" and errors == ""
+    finally:
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o700)
+        shutil.rmtree(copy.parent)
+
+
+def test_installed_without_sources(warm, tmp_path):
+    """From .pyc files alone the kernels' code is known, and a change of it noticed."""
+    import compileall
+
+    package = tmp_path / "site" / "jitmlp_kernels"
+    shutil.copytree(Path(jitmlp_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n" + FIT
+    digest = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n" + (
+        "from jitmlp_kernels.link import pieces; print(pieces.sources_digest(), pieces.__file__)"
+    )
+
+    def without_sources():
+        compileall.compile_dir(package, quiet=1, legacy=True, force=True)
+        kept = {p: p.read_bytes() for p in package.rglob("*.py")}
+        for path in kept:
+            path.unlink()
+        shutil.rmtree(package / "__pycache__", ignore_errors=True)
+        found = run(digest, tmp_path / "cache")[0][0].split()
+        for path, text in kept.items():
+            path.write_bytes(text)
+        return found
+
+    before = without_sources()
+    assert before[1].endswith(".pyc") and without_sources() == before
+    source = package / "rules" / "activations.py"
+    source.write_text(source.read_text().replace("where(z < 0.0, 0.0, z)", "where(z < 0.0, 0.0, z + z)"))
+    assert without_sources()[0] != before[0]
+    assert code
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("attack", ["parent", "link", "file", "group"])
+def test_nothing_is_run_from_where_others_can_write(attack):
+    """A folder of theirs above, a link into one, a file of theirs, a folder that a group may write to."""
+    base = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    try:
+        base.chmod(0o755)
+        theirs, cache = base / "theirs", base / "theirs" / "cache"
+        cache.mkdir(parents=True)
+        run(cache=base / "ours")
+        for path in files(base / "ours"):
+            if path.suffix == ".piece":
+                shutil.copy(path, cache)
+        given = cache
+        if attack == "parent":
+            os.chown(theirs, 12345, 12345)
+        elif attack == "link":
+            os.chown(theirs, 12345, 12345)
+            given = base / "link"
+            given.symlink_to(cache)
+        elif attack == "file":
+            for path in files(cache):
+                os.chown(path, 12345, 12345)
+        else:
+            cache.chmod(0o775)
+        lines, errors = run(cache=given)
+        assert int(lines[1].split()[1]) > 10, "machine code of others was run"
+        assert "KernelCacheWarning" in errors
+    finally:
+        shutil.rmtree(base)
+
+
+def test_folders_are_made_for_the_user_alone_whatever_the_umask(tmp_path):
+    run("import os; os.umask(0)\n" + FIT, tmp_path / "a" / "b")
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_relative_folder_does_not_follow_the_process(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    code = "import os, jitmlp; os.chdir('elsewhere')\n" + FIT
+    environment = {**os.environ, "JITMLP_CACHE_DIR": "kernels"}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert files(tmp_path / "kernels") and not files(tmp_path / "elsewhere")
+
+
+def test_silence_is_kept_when_asked_for(tmp_path):
+    assert run(cache=tmp_path, JITMLP_SILENT=1)[1] == ""
+
+
+def test_numbas_own_settings_are_untouched(tmp_path):
+    code = """
+import numba
+before = numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES, numba.get_num_threads()
+import jitmlp
+print((numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES, numba.get_num_threads()) == before)
+"""
+    assert run(code, tmp_path)[0] == ["True"]
+
+
+TARGETS = {
+    "bounds checked": {"NUMBA_BOUNDSCHECK": 1},
+    "uncompiled": {"NUMBA_DISABLE_JIT": 1},
+    "scalar": {"JITMLP_VECTOR_BYTES": 8},
+    "128-bit": {"JITMLP_VECTOR_BYTES": 16},
+    "256-bit": {"JITMLP_VECTOR_BYTES": 32},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", TARGETS.values(), ids=TARGETS)
+def test_kernels_are_right_on_every_target(changes, tmp_path):
+    """The kernels' tests with other vector widths, bounds checks and without a compiler."""
+    here = Path(__file__).parent.parent
+    names = ("engine/test_workspace", "kernels/test_optimizers", "kernels/test_activations", "kernels/test_product")
+    tests = [here / f"{name}.py" for name in (*names, "engine/test_batch_norm", "training/test_regularization")]
+    environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)} | {k: str(v) for k, v in changes.items()}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *map(str, tests)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here.parent)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_an_impossible_vector_width_is_refused(tmp_path):
+    environment = {**os.environ, "JITMLP_VECTOR_BYTES": "24"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import jitmlp"], env=environment, capture_output=True, text=True
+    )
+    assert "JITMLP_VECTOR_BYTES must be 8, 16, 32 or 64, got '24'" in done.stderr
