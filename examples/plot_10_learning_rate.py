@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 
 from jitmlp import MLPClassifier
-from jitmlp.schedules import LearningRate
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -33,14 +32,12 @@ schedules = {
     "one_cycle": {},
     "adaptive": {},
 }
-steps = -(-len(X) // 200)
 for name, parameters in schedules.items():
-    rates = LearningRate(name, 0.3, parameters, 0.5)
-    axes[1].plot([rates.rates(e * steps, steps, epochs)[-1] for e in range(epochs)], label=name)
     model = MLPClassifier(
         learning_rate=name, learning_rate_params=parameters, learning_rate_init=0.3, **options
-    )
-    axes[2].plot(model.fit(X, y).loss_curve_, label=name)
+    ).fit(X, y)
+    axes[1].plot(model.history_["learning_rate"], label=name)
+    axes[2].plot(model.loss_curve_, label=name)
 for axis, label in zip(axes, ("loss", "learning rate", "loss")):
     axis.set(xlabel="epoch", ylabel=label, yscale="log")
     axis.legend(fontsize=7)

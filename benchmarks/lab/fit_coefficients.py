@@ -1,4 +1,4 @@
-"""Derive the polynomial coefficients of ``jitmlp_kernels/elementary.py``.
+"""Derive the polynomial coefficients of ``jitmlp_kernels/trace/elementary.py``.
 
 Interpolation at Chebyshev nodes in 50 digits (needs ``mpmath``); prints each
 polynomial, lowest power first, with its largest relative error on the interval.

@@ -16,9 +16,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.suites.common import Steps
 
-from jitmlp.schedules import LearningRate
-from jitmlp.spec import Constraints
-from jitmlp.trainer import Trainer
+from jitmlp.engine.workspace import Constraints
+from jitmlp.training.recipe import Recipe, Start
+from jitmlp.training.schedules import BY_NAME, Rate
+from jitmlp.training.trainer import Trainer
 
 THREADS = os.cpu_count()
 CASES = {
@@ -37,12 +38,15 @@ def main():
     print(f"{'us a step':28s}{'one':>9s}{THREADS:9d}{'gain':>7s}{'chosen':>9s}")
     for name, (units, batch, n_steps) in CASES.items():
         made = Steps(units, batch, n_threads=THREADS, n_steps=n_steps)
-        rate = LearningRate("constant", 1e-4, {}, 0.5)
-        trainer = Trainer(made.network, rate, {}, Constraints(1e-4))
+        rate = Rate(BY_NAME["constant"], 1e-4)
+        recipe = Recipe(
+            made.workspace.optimizer, rate, constraints=Constraints(1e-4), batch_size=batch, n_threads=THREADS
+        )
+        trainer = Trainer(made.workspace.model, recipe, Start(made.workspace.parameters()), made.workspace)
         runs = {
             "one": lambda made=made: made.run(n_threads=1),
             "all": lambda made=made: made.run(n_threads=THREADS),
-            "chosen": lambda made=made, t=trainer: t.run_epoch(made.source, made.order, made.batch, 10**6),
+            "chosen": lambda made=made, t=trainer: t.run_epoch(made.data, made.order),
         }
         seconds = {kind: [] for kind in runs}
         for _ in range(9):

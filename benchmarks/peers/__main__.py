@@ -126,7 +126,7 @@ def machine(threads):
             model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    from jitmlp.demo import machine_line
+    from jitmlp.commands.demo import machine_line
 
     return f"{model}, {os.cpu_count()} CPUs; {machine_line(threads)}"
 

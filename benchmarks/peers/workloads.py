@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import expm
 
-from jitmlp.idx import load_mnist
+from jitmlp.files.idx import load_mnist
 
 
 @dataclass(frozen=True)

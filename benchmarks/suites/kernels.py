@@ -1,49 +1,46 @@
-"""GFLOP/s of the register tile and nanoseconds an element of the other kernels."""
-
-import time
+"""GFLOP/s of the register tile in the two products of a dense layer, beside BLAS."""
 
 import numpy as np
-from numba import njit
 
-from jitmlp_kernels.host import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
-from jitmlp_kernels.microkernel import make_tile, tile_rows
+from jitmlp_kernels.pieces.product import product
+from jitmlp_kernels.pieces.records import GROUP_ROWS
+from jitmlp_kernels.pieces.weights import accumulate_weights
+from jitmlp_kernels.trace.target import VECTOR_BYTES
 
-tile_columns = make_tile(TILE_ROWS, TILE_PANELS, unit_rows=True)  # without what it asks for ahead
-
-
-def best_seconds(function, repeats=7):
-    """The fastest of several calls, the first of which compiles."""
-    function()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+from .common import Bench, best_seconds
 
 
-@njit(nogil=True, error_model="numpy")
-def forward_product(memory, weights, outputs, zeros, rows, depth, panels, lanes, repeats):
-    """``rows x depth`` times ``depth x panels`` as the forward pass does it."""
-    for _ in range(repeats):
-        for j in range(0, panels, 2):
-            for i in range(0, rows, TILE_ROWS):
-                tile_rows(
-                    memory, i * depth, depth, weights + j * depth * lanes, lanes, depth * lanes, zeros, 0, 0,
-                    outputs + i * panels * lanes + j * lanes, panels * lanes, lanes, depth,
-                )  # fmt: skip
+def forward_rate(dtype, depth, units):
+    """GFLOP/s of ``64 x depth`` times ``depth x units`` as the forward pass does it."""
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    panels = units // lanes
+    a, b = np.full((GROUP_ROWS, depth), 0.01, dtype), np.full((panels, depth, lanes), 0.01, dtype)
+    bias, c = np.zeros(units, dtype), np.zeros((GROUP_ROWS, units + lanes), dtype)
+    operands = {
+        "a": a.ctypes.data, "a_row": depth, "b": b.ctypes.data, "b_panel": depth * lanes, "panels": panels,
+        "init": bias.ctypes.data, "init_panel": lanes, "c": c.ctypes.data, "c_row": units + lanes, "depth": depth,
+    }  # fmt: skip
+    flops = 2 * GROUP_ROWS * depth * units
+    return flops / Bench(dtype).seconds(product, operands, repeats=max(1, int(2e8 / flops))) / 1e9
 
 
-@njit(nogil=True, error_model="numpy")
-def gradient_product(memory, deltas, outputs, zeros, rows, depth, panels, lanes, repeats):
-    """``depth x rows`` times ``rows x panels`` as the weight gradient does it."""
-    for _ in range(repeats):
-        for j in range(0, panels, 2):
-            for i in range(0, depth - TILE_ROWS + 1, TILE_ROWS):
-                tile_columns(
-                    memory, i, depth, deltas + j * lanes, panels * lanes, lanes, zeros, 0, 0,
-                    outputs + j * depth * lanes + i * lanes, lanes, depth * lanes, rows,
-                )  # fmt: skip
+def gradient_rate(dtype, rows, fan_in, units):
+    """GFLOP/s of ``fan_in x rows`` times ``rows x units`` as the weight gradient does it."""
+    bench = Bench(dtype, rows, by_rows=False)
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    panels, panel = units // lanes, fan_in * lanes
+    inputs, deltas = (np.full((rows, n + lanes), 0.01, dtype) for n in (fan_in, units))
+    weights = np.zeros(2 * panels * panel + 64, dtype)
+    shares = np.array([0, fan_in], np.int64)
+    operands = {
+        "inputs": inputs.ctypes.data, "inputs_row": fan_in + lanes, "deltas": deltas.ctypes.data,
+        "deltas_row": units + lanes, "weights": weights.ctypes.data, "panels": panels, "panel": panel,
+        "fan_in_padded": fan_in,
+    }  # fmt: skip
+    job = {"gradients": panels * panel, "n_layers": 1}
+    flops = 2 * rows * fan_in * units
+    bench.workspace.layout.share_strips = lambda n: shares
+    return flops / bench.seconds(accumulate_weights, operands, max(1, int(2e8 / flops)), job) / 1e9
 
 
 class Tile:
@@ -51,29 +48,14 @@ class Tile:
 
     params = [["float32", "float64"], [(96, 784, 128), (32, 784, 128), (128, 512, 512), (16, 128, 64)]]
     param_names = ["dtype", "rows, fan_in, fan_out"]
-    unit = "GFLOP/s"
-
-    def _measure(self, product, dtype, shape, transposed):
-        rows, depth, units = shape
-        lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-        panels = units // lanes
-        first = rows * depth
-        second = first + (rows if transposed else depth) * panels * lanes
-        zeros = second + (depth if transposed else rows) * panels * lanes
-        memory = np.full(zeros + 8 * lanes, 0.01, dtype)
-        memory[zeros:] = 0
-        flops = 2 * rows * depth * units
-        repeats = max(1, int(2e8 / flops))
-        run = lambda: product(memory, first, second, zeros, rows, depth, panels, lanes, repeats)  # noqa: E731
-        return flops * repeats / best_seconds(run) / 1e9
 
     def track_forward(self, dtype, shape):
-        return self._measure(forward_product, dtype, shape, False)
+        return forward_rate(dtype, *shape[1:])
 
     def track_gradient(self, dtype, shape):
-        return self._measure(gradient_product, dtype, shape, True)
+        return gradient_rate(dtype, *shape)
 
-    track_forward.unit = track_gradient.unit = unit
+    track_forward.unit = track_gradient.unit = "GFLOP/s"
 
 
 class Blas:

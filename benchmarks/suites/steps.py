@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 from jitmlp import MLPClassifier
-from jitmlp.data import Source
+from jitmlp.engine.data import Data
 
 from .common import NETWORKS, Steps, images
 
@@ -33,7 +33,7 @@ class Optimizer:
     """Seconds of 50 steps with each optimizer, where the update weighs most."""
 
     params = [
-        ["gradient", "gradient_descent", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion"]
+        ["gradient_descent", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion"]
     ]
     param_names = ["optimizer"]
 
@@ -68,10 +68,10 @@ class Gather:
 
         self.steps = Steps((784, 8, 10), 200, "float32", 1)
         X, _ = images(2000, 784, "float32" if kind in ("fortran", "csr") else kind)
-        self.source = Source({"fortran": np.asfortranarray, "csr": sparse.csr_matrix}.get(kind, lambda x: x)(X))
+        self.data = Data({"fortran": np.asfortranarray, "csr": sparse.csr_matrix}.get(kind, lambda x: x)(X))
 
     def time_predict(self, kind):
-        self.steps.network.predict(self.source)
+        self.steps.workspace.predict(self.data)
 
 
 class Estimator:

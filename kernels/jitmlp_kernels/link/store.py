@@ -79,11 +79,17 @@ def _complain(path: Path, error: Exception) -> None:
     )
 
 
+_swept: list[Path] = []
+
+
 def save(label: str, key: str, code: Code) -> None:
     """Keep a piece, where there is a place for it; a full disk is no error."""
     place = folder.writable_folder()
     if place is None:
         return
+    if not _swept:
+        _swept.append(place)
+        sweep(place)
     header = {"magic": MAGIC, "key": key, "symbol": code.symbol, "digest": _digest(key, code)}
     try:
         folder.write_whole(place / _name(label, key), json.dumps(header).encode() + b"\n" + code.data)
@@ -115,12 +121,12 @@ def locked(label: str, key: str):
             lock.release()
 
 
-def sweep(place: Path) -> None:
+def sweep(place: Path, age: float = ABANDONED_SECONDS) -> None:
     """Remove the temporary files of processes that were killed while they wrote."""
     now = time.time()
     for path in place.glob(".*.tmp"):
         try:
-            if now - path.stat().st_mtime > ABANDONED_SECONDS:
+            if now - path.stat().st_mtime > age:
                 os.unlink(path)
         except OSError:
             continue

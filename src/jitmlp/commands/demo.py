@@ -1,13 +1,15 @@
-"""The main job in a terminal: train on digits, report, draw, save."""
+"""``jitmlp demo``, the main job in a terminal: train on digits, report, draw, save."""
 
 from __future__ import annotations
 
+import argparse
+import io
+import sys
 import time
 import warnings
 from pathlib import Path
 
 import joblib
-import numba
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -16,18 +18,34 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier as ScikitClassifier
 
 from jitmlp.estimators.classifier import MLPClassifier
+from jitmlp.commands.info import machine_line
 from jitmlp.files.idx import load_mnist
-from jitmlp.engine.threads import available_threads
-from jitmlp_kernels.link.folder import writable_folder
-from jitmlp_kernels.trace.target import VECTOR_BYTES, cpu_name
+from jitmlp_kernels.link.folder import writable_folder, write_whole
 
 
-def machine_line(n_threads: int | None = None) -> str:
-    """One line on what the kernels run on."""
-    return (
-        f"kernels: Numba {numba.__version__} for {cpu_name()}, {8 * VECTOR_BYTES}-bit vectors, "
-        f"{available_threads(n_threads)} threads"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the subcommand."""
+    parser.add_argument("--mnist", metavar="FOLDER", help="train on the MNIST files of this folder")
+    parser.add_argument("--output", metavar="FOLDER", default="jitmlp-demo", help="for the picture and the model")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads, by default all")
+    parser.add_argument("--no-compare", action="store_true", help="leave scikit-learn's estimator out")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check what can be checked beforehand, then run the demo."""
+    try:
+        import matplotlib  # noqa: F401
+        import rich  # noqa: F401
+    except ModuleNotFoundError as error:
+        print(f"jitmlp demo needs {error.name}: pip install rich matplotlib", file=sys.stderr)
+        return 1
+    if options.threads is not None and options.threads < 1:
+        print(f"jitmlp demo: --threads must be at least 1, got {options.threads}", file=sys.stderr)
+        return 2
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)  # raises before an hour of training, not after
+    run_demo(options.mnist, folder, options.threads, not options.no_compare)
+    return 0
 
 
 def _digits():
@@ -170,6 +188,8 @@ def run_demo(mnist=None, output="jitmlp-demo", n_threads=None, compare=True) -> 
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     _draw(model, X_test, y_test, folder / "digits.png")
-    joblib.dump(model, folder / "model.joblib")
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer)
+    write_whole(folder / "model.joblib", buffer.getvalue())
     print(f"picture: {folder / 'digits.png'}\nmodel:   {folder / 'model.joblib'} (joblib.load gives it back)")
     return model

@@ -1,47 +1,53 @@
-"""The ``jitmlp`` command."""
+"""The ``jitmlp`` command: one module a subcommand, each with ``add_arguments`` and ``run``.
+
+Results go to standard output, progress to standard error. The exit code is 0 for success, 1 for what
+could not be done, 2 for a call that cannot be understood. To add a subcommand, write its module
+and add its name to ``SUBCOMMANDS``.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from jitmlp._version import __version__
 
+SUBCOMMANDS = {
+    "demo": "train on digits, report, draw and save",
+    "info": "say what the kernels run on and where they are kept",
+    "compile": "compile kernels ahead of the first fit",
+    "cache": "list or remove the compiled kernels on disk",
+}
 
-def _parser():
+
+def module_of(name: str):
+    """The module of a subcommand."""
+    return import_module(f"jitmlp.commands.{name}")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
     parser = argparse.ArgumentParser(prog="jitmlp", description="Fast multilayer perceptrons on CPUs.")
     parser.add_argument("--version", action="version", version=f"jitmlp {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="train on digits, report, draw and save")
-    demo.add_argument("--mnist", metavar="FOLDER", help="train on the MNIST files of this folder")
-    demo.add_argument("--output", metavar="FOLDER", default="jitmlp-demo", help="for the picture and the model")
-    demo.add_argument("--threads", type=int, metavar="N", help="threads, by default all")
-    demo.add_argument("--no-compare", action="store_true", help="leave scikit-learn's estimator out")
-    commands.add_parser("info", help="say what the kernels run on and where they are kept")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(SUBCOMMANDS) + "}")
+    for name, text in SUBCOMMANDS.items():
+        module_of(name).add_arguments(commands.add_parser(name, help=text, description=text))
     return parser
 
 
-def main(arguments=None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    if options.command == "info":
-        from jitmlp.commands.demo import machine_line
-        from jitmlp_kernels.link.folder import writable_folder
-
-        print(machine_line())
-        print(f"compiled kernels: {writable_folder()}")
-        return 0
+    options = make_parser().parse_args(arguments)
     try:
-        import matplotlib  # noqa: F401
-        import rich  # noqa: F401
-    except ModuleNotFoundError as error:
-        print(f"jitmlp demo needs {error.name}: pip install 'jitmlp[demo]'", file=sys.stderr)
+        return module_of(options.command).run(options)
+    except BrokenPipeError:  # whoever read the output has enough
+        sys.stdout = open(os.devnull, "w")
         return 1
-    from jitmlp.commands.demo import run_demo
-
-    try:
-        run_demo(options.mnist, options.output, options.threads, not options.no_compare)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"jitmlp demo: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"jitmlp {options.command}: {error}", file=sys.stderr)
         return 1
-    return 0

@@ -280,9 +280,12 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _fitted_history(self) -> History:
         best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
+        past = getattr(self, "history_", {})
         return History(
             tuple(getattr(self, "loss_curve_", ())),
             tuple(getattr(self, "validation_scores_", None) or ()),
+            tuple(past.get("learning_rate", ())),
+            tuple(past.get("seconds", ())),
             best_loss=np.inf if best_loss is None else best_loss,
             best_score=-np.inf if best_score is None else best_score,
             waited=getattr(self, "_no_improvement_count", 0),
@@ -407,12 +410,18 @@ class BaseMLP(BaseEstimator, ABC):
         }
         if is_stochastic(self.solver):
             fitted["loss_curve_"] = list(history.losses)
+            fitted["history_"] = {
+                "loss": list(history.losses),
+                "validation_score": list(history.scores) if early else [],
+                "learning_rate": list(history.rates),
+                "seconds": list(history.seconds),
+            }
             fitted["_no_improvement_count"] = history.waited
             fitted["validation_scores_"] = list(history.scores) if early else None
             fitted["best_validation_score_"] = history.best_score if early else None
             fitted["best_loss_"] = None if early else history.best_loss
         else:
-            for name in ("loss_curve_", "validation_scores_", "best_validation_score_", "best_loss_"):
+            for name in ("loss_curve_", "history_", "validation_scores_", "best_validation_score_", "best_loss_"):
                 self.__dict__.pop(name, None)
         if problem.first and "feature_names_in_" not in problem.attributes:
             self.__dict__.pop("feature_names_in_", None)

@@ -379,6 +379,9 @@ batch_norm_ : list of list of ndarray of shape (fan_out,)
     ``batch_norm``.
 input_shift_, input_scale_ : ndarray of shape (n_features,) or None
     With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
+history_ : dict of list
+    What every epoch had: ``loss``, ``validation_score`` (empty without early stopping),
+    ``learning_rate`` of its last step, ``seconds``; missing after L-BFGS.
 stopped_by_ : str
     Why training ended: 'max_iter', 'plateau', 'callback', 'interrupt', 'diverged' or 'converged'.
 t_ : int

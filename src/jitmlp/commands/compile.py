@@ -1,0 +1,131 @@
+"""``jitmlp compile``: kernels compiled ahead, for container images and machines without time to spare."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+from multiprocessing import get_context
+
+import numpy as np
+
+from jitmlp.engine.data import Kind
+from jitmlp.engine.layout import Layout, Operands, aligned_zeros
+from jitmlp.engine.program import Plan, prediction_program, training_program
+from jitmlp.engine.workspace import DRIVER
+from jitmlp.model.model import Layer, Model, Scaling
+from jitmlp_kernels.link import folder, progress
+from jitmlp_kernels.link.pieces import Piece, compile_piece, piece
+from jitmlp_kernels.pieces.gather import ELEMENTS
+from jitmlp_kernels.pieces.perceptron import perceptron_epoch
+from jitmlp_kernels.rules.activations import ACTIVATIONS
+from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATION_NAMES
+from jitmlp_kernels.rules.losses import BY_NAME as LOSS_NAMES
+from jitmlp_kernels.rules.losses import LOSSES
+from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZER_NAMES
+from jitmlp_kernels.rules.optimizers import GRADIENT, OPTIMIZERS
+from jitmlp_kernels.step.run import team_runner
+
+# What scikit-learn's estimators can ask for
+USUAL_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+USUAL_OPTIMIZERS = ("adam", "nesterov", "momentum", "gradient_descent", "gradient")
+USUAL_PAIRS = (
+    ("log_loss", "softmax"),
+    ("binary_log_loss", "logistic"),
+    ("squared_error", "identity"),
+    ("poisson", "exp"),
+)
+PARALLEL_FROM = 30  # pieces, from which more processes pay
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the subcommand."""
+    parser.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=["float32", "float64"],
+        default=["float32", "float64"],
+        help="precisions of the networks, by default both",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="everything that any network can use, not only what scikit-learn's estimators have",
+    )
+
+
+def _model(dtype, hidden, loss, output, **more) -> Model:
+    layer = Layer(4, ACTIVATION_NAMES[hidden], **more)
+    return Model(4, (layer, Layer(2, ACTIVATION_NAMES[output])), LOSS_NAMES[loss], np.dtype(dtype))
+
+
+def _pieces(model: Model, kind: Kind, optimizer, plan: Plan = Plan()) -> Iterator[Piece]:
+    """What a network needs to be trained and to predict."""
+    layout = Layout(model, 8, 1, len(optimizer.slots), accumulate=True)
+    scaling = (np.zeros(layout.inputs_row),) * 2 if model.scaling else None
+    places = Operands(layout, aligned_zeros(layout.arena.size, model.dtype), scaling, None)
+    yield from training_program(model, places, kind, optimizer, plan).pieces
+    yield from prediction_program(model, places, kind).pieces
+    # a fitted network predicts with its batch normalization folded into the weights
+    plain = model.for_prediction()
+    yield from prediction_program(plain, places, kind).pieces
+
+
+def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
+    """The pieces for networks of one dtype, each once."""
+    dense, classes = Kind("float64", "", True, "classes", True), "classes"
+    pairs = list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
+    activations = [row.name for row in ACTIVATIONS if row.hidden] if everything else USUAL_ACTIVATIONS
+    optimizers = [*OPTIMIZERS, GRADIENT] if everything else [OPTIMIZER_NAMES[name] for name in USUAL_OPTIMIZERS]
+    elements = [e.name for e in ELEMENTS] if everything else ["float32", "float64", "uint8"]
+    plans = [Plan(), Plan(blocks=2)]
+    if everything:
+        plans += [Plan(l1=True), Plan(blocks=2, l1=True), Plan(clip_norm=True), Plan(max_norm=True)]
+    basic = _model(dtype, "relu", "log_loss", "softmax")
+    found: list[Iterable[Piece]] = [
+        *(_pieces(_model(dtype, "relu", loss, output), dense, OPTIMIZER_NAMES["adam"]) for loss, output in pairs),
+        *(_pieces(_model(dtype, name, "log_loss", "softmax"), dense, OPTIMIZER_NAMES["adam"]) for name in activations),
+        *(_pieces(basic, dense, rule, plan) for rule in optimizers for plan in plans),
+    ]
+    scalings = [None, Scaling(np.zeros(4), np.ones(4))] if everything else [None]
+    for element, scaling in product(elements, scalings):
+        model = replace(basic, scaling=scaling)
+        for index, contiguous in (("", True), ("", False), ("int32", True), ("int64", True)):
+            for target in (classes, element, "uint8"):
+                kind = Kind(element, index, contiguous, target, contiguous)
+                found.append(_pieces(model, kind, OPTIMIZER_NAMES["adam"]))
+    if everything:
+        special = _model(dtype, "relu", "log_loss", "softmax", dropout=0.5, batch_norm=True)
+        found += [_pieces(special, dense, rule) for rule in optimizers]
+        found += [_pieces(special, dense, rule, Plan(clip_norm=True)) for rule in optimizers]
+    pieces = [*DRIVER, piece(perceptron_epoch, np.float64), *(p for group in found for p in group)]
+    return list(dict.fromkeys(pieces))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile what is not on disk yet."""
+    place = folder.writable_folder()
+    if place is None:
+        print("jitmlp compile: there is no folder to keep compiled kernels in", file=sys.stderr)
+        return 1
+    pieces = list(dict.fromkeys(p for dtype in options.dtype for p in wanted_pieces(dtype, options.all)))
+    n_processes = min(os.cpu_count() or 1, 8) if len(pieces) >= PARALLEL_FROM else 1
+    new = 0
+    with progress.waiting(len(pieces) + 1) as step:
+        step("run_team")
+        team_runner()
+        if n_processes == 1:
+            for wanted in pieces:
+                step(wanted.label)
+                new += compile_piece(wanted)
+        else:
+            with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
+                for wanted, compiled in zip(pieces, pool.map(compile_piece, pieces, chunksize=4)):
+                    step(wanted.label)
+                    new += compiled
+    print(f"{len(pieces)} kernels in {place}, {new} of them new")
+    return 0
