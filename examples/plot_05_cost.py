@@ -14,9 +14,7 @@ from jitmlp import MLPClassifier
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
-options = dict(
-    hidden_layer_sizes=(30,), solver="sgd", learning_rate_init=0.1, max_iter=30, tol=0.0, random_state=0
-)
+options = dict(hidden_layer_sizes=(30,), solver="sgd", learning_rate_init=0.1, max_iter=30, tol=0.0, random_state=0)
 scores = {}
 for loss in ("squared_error", "log_loss"):
     scores[loss] = []

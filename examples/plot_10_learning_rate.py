@@ -33,9 +33,9 @@ schedules = {
     "adaptive": {},
 }
 for name, parameters in schedules.items():
-    model = MLPClassifier(
-        learning_rate=name, learning_rate_params=parameters, learning_rate_init=0.3, **options
-    ).fit(X, y)
+    model = MLPClassifier(learning_rate=name, learning_rate_params=parameters, learning_rate_init=0.3, **options).fit(
+        X, y
+    )
     axes[1].plot(model.history_["learning_rate"], label=name)
     axes[2].plot(model.loss_curve_, label=name)
 for axis, label in zip(axes, ("loss", "learning rate", "loss")):

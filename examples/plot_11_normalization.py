@@ -15,9 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from jitmlp import MLPClassifier
 
 X, y = load_wine(return_X_y=True)
-options = dict(
-    hidden_layer_sizes=(20,), batch_size=20, max_iter=60, tol=0.0, n_iter_no_change=60, random_state=0
-)
+options = dict(hidden_layer_sizes=(20,), batch_size=20, max_iter=60, tol=0.0, n_iter_no_change=60, random_state=0)
 plt.figure(figsize=(7, 4), layout="constrained")
 for kind in (None, "minmax", "standard", "robust"):
     model = MLPClassifier(normalize=kind, **options).fit(X, y)

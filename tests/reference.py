@@ -18,9 +18,7 @@ ACTIVATIONS = {
     "relu": lambda z, p: np.maximum(z, 0),
     "leaky_relu": lambda z, p: np.where(z > 0, z, p * z),
     "elu": lambda z, p: np.where(z > 0, z, p * np.expm1(np.minimum(z, 0))),
-    "selu": lambda z, p: (
-        1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0)))
-    ),
+    "selu": lambda z, p: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))),
     "swish": lambda z, p: z * expit(p * z),
     "gelu": lambda z, p: 0.5 * z * (1 + erf(z / np.sqrt(2))),
     "gelu_tanh": lambda z, p: 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))),

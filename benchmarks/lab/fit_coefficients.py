@@ -14,8 +14,7 @@ mp.mp.dps = 50
 def fit(function, low, high, degree):
     """Power-basis coefficients of the Chebyshev interpolant, and its relative error."""
     nodes = [
-        (low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * degree + 2))
-        for i in range(degree + 1)
+        (low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * i + 1) / (2 * degree + 2)) for i in range(degree + 1)
     ]
     powers = mp.matrix(degree + 1, degree + 1)
     for i, node in enumerate(nodes):

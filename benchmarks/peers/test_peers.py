@@ -12,9 +12,7 @@ from benchmarks.peers.workloads import WORKLOADS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 MODULES = {"torch.compile": "torch", "scikit-learn": "sklearn"}
-CASES = [
-    (name, peer) for name, w in WORKLOADS.items() for peer in ("jitmlp", *w.peers) if peer != "torch.compile"
-]
+CASES = [(name, peer) for name, w in WORKLOADS.items() for peer in ("jitmlp", *w.peers) if peer != "torch.compile"]
 
 
 @pytest.mark.parametrize("name, peer", CASES)

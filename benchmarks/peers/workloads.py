@@ -73,9 +73,7 @@ def mnist():
         rng = np.random.default_rng(0)
         y, y_test = rng.integers(10, size=60_000), rng.integers(10, size=10_000)
         patterns = rng.integers(0, 256, size=(10, 784))
-        X, X_test = (
-            (np.where(rng.random((len(t), 784)) < 0.3, patterns[t], 0)).astype(np.uint8) for t in (y, y_test)
-        )
+        X, X_test = ((np.where(rng.random((len(t), 784)) < 0.3, patterns[t], 0)).astype(np.uint8) for t in (y, y_test))
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 

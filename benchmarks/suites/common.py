@@ -33,9 +33,7 @@ def images(n, features, dtype="float32", classes=10):
 def make_workspace(units, batch, dtype="float32", n_threads=2, optimizer="adam", activation="relu"):
     """A classifier's network with random weights."""
     hidden = [Layer(n, ACTIVATIONS[activation]) for n in units[1:-1]]
-    model = Model(
-        units[0], (*hidden, Layer(units[-1], ACTIVATIONS["softmax"])), LOSSES["log_loss"], np.dtype(dtype)
-    )
+    model = Model(units[0], (*hidden, Layer(units[-1], ACTIVATIONS["softmax"])), LOSSES["log_loss"], np.dtype(dtype))
     workspace = Workspace(model, batch, n_threads, OPTIMIZERS[optimizer])
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=shape) / np.sqrt(shape[0]) for shape in model.shapes]
@@ -46,9 +44,7 @@ def make_workspace(units, batch, dtype="float32", n_threads=2, optimizer="adam",
 class Steps:
     """A network and everything that a run of its steps needs."""
 
-    def __init__(
-        self, units, batch, dtype="float32", n_threads=2, optimizer="adam", activation="relu", n_steps=50
-    ):
+    def __init__(self, units, batch, dtype="float32", n_threads=2, optimizer="adam", activation="relu", n_steps=50):
         self.workspace = make_workspace(units, batch, dtype, n_threads, optimizer, activation)
         self.data = Data(*images(max(2000, batch), units[0], dtype, units[-1]))
         self.order = np.random.default_rng(0).integers(self.data.n_samples, size=n_steps * batch)
@@ -59,9 +55,7 @@ class Steps:
 
     def run(self, n_threads=None):
         """All steps, in one call into the kernels."""
-        self.workspace.train(
-            self.data, self.order, self.batch, self.table, Constraints(1e-4), n_threads=n_threads
-        )
+        self.workspace.train(self.data, self.order, self.batch, self.table, Constraints(1e-4), n_threads=n_threads)
 
 
 def best_seconds(function, repeats=7):

@@ -73,9 +73,7 @@ class Rows(Elementwise):
         panels = UNITS // (VECTOR_BYTES // np.dtype(dtype).itemsize)
         places = {"linear": self.a, "normalized": self.b, "statistics": self.c, "gamma": self.a, "beta": self.a}
         operands = {name: array.ctypes.data for name, array in places.items()}
-        return self.measure(
-            batch_norm.batch_norm_forward, {**operands, "row": UNITS, "panels": panels}, running=False
-        )
+        return self.measure(batch_norm.batch_norm_forward, {**operands, "row": UNITS, "panels": panels}, running=False)
 
     def track_gather(self, dtype):
         X = np.ones((GROUP_ROWS, UNITS), np.float32)

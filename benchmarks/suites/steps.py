@@ -32,9 +32,7 @@ class Step:
 class Optimizer:
     """Seconds of 50 steps with each optimizer, where the update weighs most."""
 
-    params = [
-        ["gradient_descent", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion"]
-    ]
+    params = [["gradient_descent", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion"]]
     param_names = ["optimizer"]
 
     def setup(self, optimizer):
@@ -169,9 +167,7 @@ print(times[0], min(times[1:]))
 
     def track_kernel_bytes(self):
         self._run(self.folder.name)
-        return sum(
-            os.path.getsize(os.path.join(p, f)) for p, _, files in os.walk(self.folder.name) for f in files
-        )
+        return sum(os.path.getsize(os.path.join(p, f)) for p, _, files in os.walk(self.folder.name) for f in files)
 
     for _track in (
         track_first_fit_cold,

@@ -13,9 +13,7 @@ from jitmlp.files.idx import load_mnist, read_idx
 
 def write_idx(path, array, code=8):
     header = bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(
-        gzip.compress(header + array.tobytes()) if path.suffix == ".gz" else header + array.tobytes()
-    )
+    path.write_bytes(gzip.compress(header + array.tobytes()) if path.suffix == ".gz" else header + array.tobytes())
 
 
 def test_demo_on_the_embedded_digits(tmp_path, capsys):
@@ -76,9 +74,7 @@ def test_errors(tmp_path, capsys):
         main([])
 
 
-@pytest.mark.parametrize(
-    "code, dtype", [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")]
-)
+@pytest.mark.parametrize("code, dtype", [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")])
 def test_idx_types(tmp_path, code, dtype):
     array = np.arange(-3, 9).reshape(3, 4).astype(dtype)
     write_idx(tmp_path / "a", array, code)

@@ -86,9 +86,7 @@ def test_same_bits_for_any_number_of_threads(dtype):
     for n_threads in (1, 2, 3):
         network, *_, data, y = problem(n_threads, dtype=dtype, optimizer="adam", dropout=(0.1, 0.2, 0.3))
         table = coefficient_table("adam", np.full(12, 1e-2), np.arange(1.0, 13), {})
-        total = network.run(
-            Data(data.astype(dtype), y), np.tile(np.arange(30), 4), 10, table, Constraints(0.1)
-        )
+        total = network.run(Data(data.astype(dtype), y), np.tile(np.arange(30), 4), 10, table, Constraints(0.1))
         arrays = [*network.unpack()[0], *(v for layer in network.unpack_norms() for v in layer)]
         results.append((total, arrays, network.predict(Data(data.astype(dtype)))))
     for total, arrays, outputs in results[1:]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import reference
-from helpers import Constraints, Data, HIDDEN, OUTPUTS, coefficient_table, make_network, targets_for
+from helpers import HIDDEN, OUTPUTS, Constraints, Data, coefficient_table, make_network, targets_for
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 
 TABLE = coefficient_table("gradient", np.ones(1), np.ones(1), {})
@@ -24,9 +24,7 @@ N = 7
 def largest_error(hidden, loss, output, variant):
     """Largest error of an element, relative to the largest element of its array."""
     rng = np.random.default_rng(5)
-    network, coefs, intercepts = make_network(
-        (3, 4, 3), hidden, output, loss, optimizer="gradient", rows=N, **variant
-    )
+    network, coefs, intercepts = make_network((3, 4, 3), hidden, output, loss, optimizer="gradient", rows=N, **variant)
     coefs = [0.5 * coef for coef in coefs]  # off saturation, where differences are all rounding
     normalization = network.unpack_norms()
     for layer in normalization:

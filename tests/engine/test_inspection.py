@@ -28,9 +28,7 @@ def test_xor_of_the_lecture():
 
 @pytest.mark.parametrize("n", [1, 7, 2500])
 def test_layers_equal_the_oracle(n):
-    network, coefs, intercepts = random_network(
-        activation=("tanh", "gelu"), out_activation="softmax", loss="log_loss"
-    )
+    network, coefs, intercepts = random_network(activation=("tanh", "gelu"), out_activation="softmax", loss="log_loss")
     data, y = RNG.normal(size=(n, 4)), RNG.integers(3, size=n)
     pairs = [("tanh", 0), ("gelu", 0), ("softmax", 0)]
     values = reference.forward(coefs, intercepts, pairs, data)
@@ -76,9 +74,7 @@ def test_steps_descend_and_keep_their_state(solver):
 @pytest.mark.parametrize("normalize", [None, "standard"])
 def test_network_of_a_fitted_estimator(normalize):
     for estimator in (MLPClassifier, MLPRegressor):
-        model = estimator(
-            hidden_layer_sizes=(6, 5), activation=("tanh", "swish"), max_iter=5, normalize=normalize
-        )
+        model = estimator(hidden_layer_sizes=(6, 5), activation=("tanh", "swish"), max_iter=5, normalize=normalize)
         model.fit(X, Y)
         network = model.network_
         expected = model.predict_proba(X) if estimator is MLPClassifier else model.predict(X)[:, None]

@@ -112,9 +112,7 @@ def test_grid_search_in_worker_processes(n_jobs):
     fit()
     grid = {"alpha": [1e-4, 1.0]}
     scores = [
-        GridSearchCV(MLPClassifier((10,), max_iter=5, random_state=0), grid, cv=2, n_jobs=n)
-        .fit(X, Y)
-        .cv_results_
+        GridSearchCV(MLPClassifier((10,), max_iter=5, random_state=0), grid, cv=2, n_jobs=n).fit(X, Y).cv_results_
         for n in (1, n_jobs)
     ]
     np.testing.assert_array_equal(scores[0]["mean_test_score"], scores[1]["mean_test_score"])

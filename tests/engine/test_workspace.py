@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import reference
-from helpers import Constraints, Data, HIDDEN, OUTPUTS, coefficient_table, make_network, pairs, targets_for
+from helpers import HIDDEN, OUTPUTS, Constraints, Data, coefficient_table, make_network, pairs, targets_for
 from jitmlp_kernels.rules.losses import LOSSES
+
 
 def gradient(network, X, Y, alpha=0.0, weights=None, batch=None):
     """Loss and gradient of the kernels over all rows as one mini-batch."""
@@ -116,9 +117,7 @@ def test_round_trip_of_parameters():
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(
-    "units, n_threads", list(itertools.product([(4, 2), (784, 30, 10), (3, 1, 1)], [1, 2, 5]))
-)
+@pytest.mark.parametrize("units, n_threads", list(itertools.product([(4, 2), (784, 30, 10), (3, 1, 1)], [1, 2, 5])))
 def test_every_strip_of_weights_has_one_owner(units, n_threads):
     network, _, _ = make_network(units)
     shares = network.layout.share_strips(n_threads)

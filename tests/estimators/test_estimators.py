@@ -36,9 +36,7 @@ for r in results:
 def test_scikit_learns_estimator_checks():
     """No failure, with pandas installed and the array API on; one known skip."""
     environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    run = subprocess.run(
-        [sys.executable, "-c", CHECKS], env=environment, capture_output=True, text=True, timeout=600
-    )
+    run = subprocess.run([sys.executable, "-c", CHECKS], env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     lines = run.stdout.splitlines()
     assert [line for line in lines if " failed " in line] == []

@@ -15,9 +15,7 @@ import jitmlp
 from jitmlp import MLPClassifier, MLPRegressor
 from jitmlp_kernels.link.pieces import linked
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size`"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size`")
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 100, size=(60, 7)).astype(float)
 Y = RNG.integers(0, 3, size=60)
@@ -149,9 +147,7 @@ def test_targets():
         np.testing.assert_array_equal(mine.classes_, theirs.classes_)
         np.testing.assert_array_equal(mine.predict(X / 100), theirs.predict(X / 100))
         np.testing.assert_allclose(mine.predict_proba(X / 100), theirs.predict_proba(X / 100), rtol=1e-9)
-        np.testing.assert_allclose(
-            mine.predict_log_proba(X / 100), theirs.predict_log_proba(X / 100), rtol=1e-7
-        )
+        np.testing.assert_allclose(mine.predict_log_proba(X / 100), theirs.predict_log_proba(X / 100), rtol=1e-7)
     for target in (RNG.normal(size=60), RNG.normal(size=(60, 3)), Y, Y.astype(np.float32)):
         mine, theirs = MLPRegressor(**OPTIONS).fit(X, target), scikit.MLPRegressor(**OPTIONS).fit(X, target)
         assert mine.predict(X).shape == theirs.predict(X).shape
@@ -260,9 +256,7 @@ def test_extremes_are_as_scikit_learns():
         assert np.isfinite(mine.loss_) and mine.loss_ == pytest.approx(theirs.loss_, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "sizes", [0, -3, (4, 0), (-1,), None, 3.5, "large", (2.5,), ("a",), (4, None)], ids=str
-)
+@pytest.mark.parametrize("sizes", [0, -3, (4, 0), (-1,), None, 3.5, "large", (2.5,), ("a",), (4, None)], ids=str)
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises((ValueError, TypeError)):
         fitted(X, hidden_layer_sizes=sizes)

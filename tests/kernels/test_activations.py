@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from bench import MACHINES, call, mapped
 
 import reference
-from bench import MACHINES, call, mapped
 from jitmlp_kernels.pieces import rows
 from jitmlp_kernels.rules.activations import ACTIVATIONS, BY_NAME
 

@@ -5,8 +5,8 @@ import math
 import mpmath
 import numpy as np
 import pytest
-
 from bench import MACHINES, mapped
+
 from jitmlp import formulas
 from jitmlp_kernels.trace import elementary, functions
 
@@ -46,9 +46,7 @@ def points(low, high, dtype):
     uniform = rng.uniform(low, high, 1000)
     scale = 10.0 ** rng.uniform(-6, 0, 1000)
     near = scale * (high if low < 0 else 1.0) * rng.choice([-1, 1], 1000)
-    x = np.concatenate(
-        [uniform, near if low < 0 else 10.0 ** rng.uniform(math.log10(low), math.log10(high), 1000)]
-    )
+    x = np.concatenate([uniform, near if low < 0 else 10.0 ** rng.uniform(math.log10(low), math.log10(high), 1000)])
     x = np.concatenate([x, [max(low, 0.5), 0.17, 0.35, 0.52, 1.0, min(high, 2.0)]]).astype(dtype)
     return np.resize(x, 2016)
 
@@ -93,7 +91,9 @@ def test_special_values_are_numpys(dtype, machine):
         for name, function in theirs.items():
             mine = mapped(lambda z, p, name=name: getattr(formulas, name)(z), x, machine)
             expected = function(x).astype(dtype)
-            np.testing.assert_allclose(mine, expected, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-37, err_msg=name)
+            np.testing.assert_allclose(
+                mine, expected, rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-37, err_msg=name
+            )
 
 
 @pytest.mark.parametrize("machine", MACHINES)

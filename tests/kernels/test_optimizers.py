@@ -76,8 +76,7 @@ def lion(w, g, s, t, lr, h):
 
 
 REFERENCES = {
-    f.__name__: f
-    for f in (gradient_descent, momentum, nesterov, adagrad, rmsprop, adam, amsgrad, adamw, nadam, lion)
+    f.__name__: f for f in (gradient_descent, momentum, nesterov, adagrad, rmsprop, adam, amsgrad, adamw, nadam, lion)
 }
 VARIANTS = [
     *[(row.name, {}) for row in OPTIMIZERS if row.name != "gradient"],
@@ -109,8 +108,7 @@ def test_steps_equal_the_reference(name, changed, dtype, rtol):
         delta = X[rows] @ W + b - Y[rows]
         gradients = (X[rows].T @ delta + 0.1 * W) / 8, delta.mean(axis=0)
         W, b = (
-            REFERENCES[name](w, g, s, t, rates[t - 1], hyperparameters)
-            for w, g, s in zip((W, b), gradients, states)
+            REFERENCES[name](w, g, s, t, rates[t - 1], hyperparameters) for w, g, s in zip((W, b), gradients, states)
         )
     (mine,), (my_bias,) = network.unpack()
     np.testing.assert_allclose(mine, W, rtol=rtol, atol=rtol * 1e-1)

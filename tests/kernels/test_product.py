@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from bench import MACHINES, call
+
 from jitmlp_kernels.pieces.product import PRODUCT, Block, product, tile
 from jitmlp_kernels.pieces.records import ADDRESS, INT, kernel, record
 from jitmlp_kernels.pieces.transpose import transpose_tile

@@ -143,9 +143,7 @@ def test_six_cold_processes_at_once(tmp_path):
     """All succeed, and the number of files does not grow afterwards."""
     environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)}
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", FIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-        )
+        subprocess.Popen([sys.executable, "-c", FIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         for _ in range(6)
     ]
     outputs = [process.communicate() for process in started]
@@ -190,12 +188,15 @@ with store.locked("x", "0" * 40):
 
 
 def test_without_locks_on_the_file_system(tmp_path):
-    code = """
+    code = (
+        """
 import filelock
 def refuse(self, *arguments, **options):
     raise NotImplementedError("no locks here")
 filelock.FileLock.acquire = refuse
-""" + FIT
+"""
+        + FIT
+    )
     lines, errors = run(code, tmp_path)
     assert "KernelCacheWarning" not in errors
     assert run(cache=tmp_path)[0][1] == "compiled 0"
@@ -381,7 +382,5 @@ def test_kernels_are_right_on_every_target(changes, tmp_path):
 
 def test_an_impossible_vector_width_is_refused(tmp_path):
     environment = {**os.environ, "JITMLP_VECTOR_BYTES": "24"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import jitmlp"], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", "import jitmlp"], env=environment, capture_output=True, text=True)
     assert "JITMLP_VECTOR_BYTES must be 8, 16, 32 or 64, got '24'" in done.stderr

@@ -57,8 +57,6 @@ def test_parameters():
 @pytest.mark.parametrize("row", INITIALIZERS, ids=lambda row: row.name)
 def test_in_the_estimator(row):
     X, y = load_iris(return_X_y=True)
-    model = MLPClassifier((7,), initializer=row.name, max_iter=1, random_state=4, learning_rate_init=1e-12).fit(
-        X, y
-    )
+    model = MLPClassifier((7,), initializer=row.name, max_iter=1, random_state=4, learning_rate_init=1e-12).fit(X, y)
     expected, _ = draw_layer(row.name, np.random.RandomState(4), 4, 7, False)
     np.testing.assert_allclose(model.coefs_[0], expected, atol=1e-10)

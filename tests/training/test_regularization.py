@@ -45,9 +45,7 @@ def linear_problem(dtype="float64", units=(6, 9, 3), **options):
 
     def gradients(alpha=0.0):
         def objective():
-            return reference.loss(
-                coefs, intercepts, pairs(network.model), data, target, "squared_error", alpha=alpha
-            )
+            return reference.loss(coefs, intercepts, pairs(network.model), data, target, "squared_error", alpha=alpha)
 
         flat = reference.numeric_gradient(objective, [*coefs, *intercepts])
         return flat[: len(coefs)], flat[len(coefs) :]
@@ -77,9 +75,7 @@ def test_l1_drives_weights_to_zero_and_l2_does_not():
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_clipping_by_norm(n_threads):
     for limit in (0.05, 1e9):
-        network, coefs, intercepts, data, target, gradients = linear_problem(
-            accumulate=True, n_threads=n_threads
-        )
+        network, coefs, intercepts, data, target, gradients = linear_problem(accumulate=True, n_threads=n_threads)
         slopes, shifts = gradients(0.2)
         norm = np.sqrt(sum((g**2).sum() for g in (*slopes, *shifts)))
         factor = min(1, limit / norm)
@@ -182,9 +178,7 @@ def test_label_smoothing():
         learning_rate_init=1e-9,
     ).fit(X / 16, Y)
     target = 0.8 * np.eye(10)[Y] + 0.02
-    assert model.loss_ == pytest.approx(
-        -(target * model.predict_log_proba(X / 16)).sum(axis=1).mean(), rel=1e-5
-    )
+    assert model.loss_ == pytest.approx(-(target * model.predict_log_proba(X / 16)).sum(axis=1).mean(), rel=1e-5)
     two = MLPClassifier(
         (5,),
         label_smoothing=0.2,

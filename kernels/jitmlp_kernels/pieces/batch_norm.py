@@ -86,8 +86,7 @@ def batch_norm_forward(m, job, unit, op, running):
     source, target = (a.cast(m.dtype).at(first * row) for a in (op.linear, op.normalized))
     statistics, gamma, beta = (a.cast(m.dtype) for a in (op.statistics, op.gamma, op.beta))
     means, inverses = (
-        statistics.at(k * panels * m.lanes)
-        for k in ((RUNNING_MEAN, RUNNING_INVERSE) if running else (MEAN, INVERSE))
+        statistics.at(k * panels * m.lanes) for k in ((RUNNING_MEAN, RUNNING_INVERSE) if running else (MEAN, INVERSE))
     )
     for r in m.loop(unit.padded):
         for i in m.loop(panels):

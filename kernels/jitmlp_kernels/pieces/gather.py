@@ -13,10 +13,7 @@ from jitmlp_kernels.pieces.records import ADDRESS, INT, LINE, kernel, record
 from jitmlp_kernels.trace.functions import fma
 
 # What is read where it lies
-ELEMENTS = tuple(
-    np.dtype(name)
-    for name in "float32 float64 uint8 int8 uint16 int16 uint32 int32 uint64 int64".split()
-)
+ELEMENTS = tuple(np.dtype(name) for name in "float32 float64 uint8 int8 uint16 int16 uint32 int32 uint64 int64".split())
 
 # Where the rows go. With ``normalize`` they become (x - shift) * scale, in float64: the shift of a
 # large number must not be rounded before it is subtracted.

@@ -28,9 +28,7 @@ def perceptron_epoch(m, job, unit, op):
     A row with ``sign * (w.x + b) <= 0`` is a mistake and adds ``rate * sign * x`` to the weights
     (Rosenblatt 1958).
     """
-    x, signs, weights, intercept = (
-        a.cast(np.float64) for a in (op.x, op.sign, op.weights, op.intercept)
-    )
+    x, signs, weights, intercept = (a.cast(np.float64) for a in (op.x, op.sign, op.weights, op.intercept))
     order, n_features, rate, learns = op.order.cast(np.int64), op.n_features, op.rate, op.fit_intercept
     mistakes, loss, score = m.variable(m.whole(0)), m.variable(m.double(0.0)), m.variable(m.double(0.0))
     for i in m.loop(op.n_rows):

@@ -21,8 +21,8 @@ from jitmlp_kernels.pieces.records import (
     kernel,
     record,
 )
-from jitmlp_kernels.pieces.transpose import transpose_tile
 from jitmlp_kernels.pieces.share import share
+from jitmlp_kernels.pieces.transpose import transpose_tile
 from jitmlp_kernels.trace.functions import clamp, fma, sqrt, where
 from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
 
@@ -48,7 +48,8 @@ WEIGHTS = record(
 @kernel(NOTHING)
 def mini_batch_totals(m, job, unit, op):
     """The scale of the gradients, and on the first thread the sum of the losses."""
-    n_batch, weights, losses = unit.n_batch, *(a.cast(np.float64) for a in (job.row_weight, job.row_loss))
+    n_batch = unit.n_batch
+    weights, losses = (a.cast(np.float64) for a in (job.row_weight, job.row_loss))
     weight = m.variable(m.double(n_batch))
     for _ in m.when(job.weighted != 0):
         weight.set(m.double(0.0))

@@ -135,9 +135,7 @@ ACTIVATIONS = (
         source="Hendrycks & Gimpel 2016, section 2",
     ),
     ActivationRule("softplus", lambda z, p: log1p_exp(z), formula="log(1 + exp(z))", source="Dugas et al. 2001"),
-    ActivationRule(
-        "mish", lambda z, p: z * tanh(log1p_exp(z)), formula="z tanh(log(1 + exp(z)))", source="Misra 2019"
-    ),
+    ActivationRule("mish", lambda z, p: z * tanh(log1p_exp(z)), formula="z tanh(log(1 + exp(z)))", source="Misra 2019"),
     ActivationRule("exp", lambda z, p: exp(z), lambda a, p: a, "exp z", "log link of the Poisson loss"),
     ActivationRule("erf", lambda z, p: erf(z), formula="erf z", source="Abramowitz & Stegun 7.1.1"),
     ActivationRule(

@@ -223,7 +223,9 @@ def expm1(x):
 @differentiable(lambda x, y: 1.0 / x)
 def log(x):
     """Natural logarithm; subnormal numbers count as 0, as in all kernels."""
-    smallest, largest = (1.1754944e-38, 3.4028235e38) if is_single(x) else (2.2250738585072014e-308, 1.7976931348623157e308)
+    smallest, largest = (
+        (1.1754944e-38, 3.4028235e38) if is_single(x) else (2.2250738585072014e-308, 1.7976931348623157e308)
+    )
     mantissa, exponent = split_exponent(clamp(x, smallest, largest))
     low = mantissa < 0.7071067811865476
     mantissa = where(low, mantissa + mantissa, mantissa)
@@ -283,7 +285,12 @@ def _quadrant(x):
 
 # pi / 2 in parts (Cody & Waite 1980), each but the last with zeros at its end
 HALF_PI_32 = (1.5703125, 4.837512969970703125e-4, 7.54953362047672271728515625e-8, 2.5633434068e-12)
-HALF_PI_64 = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21, 8.47842766036889956997e-32)
+HALF_PI_64 = (
+    1.57079632673412561417e00,
+    6.07710050630396597660e-11,
+    2.02226624871116645580e-21,
+    8.47842766036889956997e-32,
+)
 
 
 def _sine(x, shift):

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATION_NAMES
 from jitmlp_kernels.rules.losses import BY_NAME as LOSS_NAMES
 from jitmlp_kernels.rules.losses import LOSSES
 from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZER_NAMES
-from jitmlp_kernels.rules.optimizers import GRADIENT, OPTIMIZERS
+from jitmlp_kernels.rules.optimizers import GRADIENT, OPTIMIZERS, OptimizerRule
 from jitmlp_kernels.step.run import team_runner
 
 # What scikit-learn's estimators can ask for
@@ -39,6 +40,7 @@ USUAL_PAIRS = (
     ("squared_error", "identity"),
     ("poisson", "exp"),
 )
+SIMPLE = Plan()
 PARALLEL_FROM = 30  # pieces, from which more processes pay
 
 
@@ -58,12 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _model(dtype, hidden, loss, output, **more) -> Model:
+def _model(dtype: Any, hidden: str, loss: Any, output: Any, **more: Any) -> Model:
     layer = Layer(4, ACTIVATION_NAMES[hidden], **more)
     return Model(4, (layer, Layer(2, ACTIVATION_NAMES[output])), LOSS_NAMES[loss], np.dtype(dtype))
 
 
-def _pieces(model: Model, kind: Kind, optimizer, plan: Plan = Plan()) -> Iterator[Piece]:
+def _pieces(model: Model, kind: Kind, optimizer: OptimizerRule, plan: Plan = SIMPLE) -> Iterator[Piece]:
     """What a network needs to be trained and to predict."""
     layout = Layout(model, 8, 1, len(optimizer.slots), accumulate=True)
     scaling = (np.zeros(layout.inputs_row),) * 2 if model.scaling else None
@@ -78,7 +80,9 @@ def _pieces(model: Model, kind: Kind, optimizer, plan: Plan = Plan()) -> Iterato
 def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     """The pieces for networks of one dtype, each once."""
     dense, classes = Kind("float64", "", True, "classes", True), "classes"
-    pairs = list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
+    pairs = (
+        list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
+    )
     activations = [row.name for row in ACTIVATIONS if row.hidden] if everything else USUAL_ACTIVATIONS
     optimizers = [*OPTIMIZERS, GRADIENT] if everything else [OPTIMIZER_NAMES[name] for name in USUAL_OPTIMIZERS]
     elements = [e.name for e in ELEMENTS] if everything else ["float32", "float64", "uint8"]

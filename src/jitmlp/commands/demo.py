@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -17,8 +18,8 @@ from sklearn.metrics import accuracy_score, classification_report
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier as ScikitClassifier
 
-from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.commands.info import machine_line
+from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.files.idx import load_mnist
 from jitmlp_kernels.link.folder import writable_folder, write_whole
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _digits():
+def _digits() -> tuple:
     """scikit-learn's embedded digits, 8 x 8 pixels, in [0, 1]."""
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(
@@ -57,12 +58,12 @@ def _digits():
     return X_train, y_train, X_test, y_test
 
 
-def _mnist(folder):
+def _mnist(folder: Any) -> tuple:
     X_train, y_train, X_test, y_test = load_mnist(folder)
     return X_train.astype(np.float32) / 255, y_train, X_test.astype(np.float32) / 255, y_test
 
 
-def _prepare_kernels(n_threads):
+def _prepare_kernels(n_threads: Any) -> float:
     """Compile or load the kernels on a toy, so that the training times are of training."""
     start = time.perf_counter()
     X = np.linspace(0, 1, 80, dtype=np.float32).reshape(40, 2)
@@ -72,7 +73,7 @@ def _prepare_kernels(n_threads):
     return time.perf_counter() - start
 
 
-def _fit_with_progress(model, X, y):
+def _fit_with_progress(model: Any, X: Any, y: Any) -> float:
     """Fit with a progress bar that shows loss and validation score; seconds taken."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -85,7 +86,7 @@ def _fit_with_progress(model, X, y):
     with Progress(*columns) as progress:
         task = progress.add_task("fit", total=model.max_iter, loss=float("nan"), score="")
 
-        def show(fitted):
+        def show(fitted: Any) -> None:
             scores = fitted.validation_scores_
             score = f", validation score {scores[-1]:.4f}" if scores else ""
             progress.update(task, completed=fitted.n_iter_, loss=fitted.loss_, score=score)
@@ -100,7 +101,7 @@ def _fit_with_progress(model, X, y):
     return seconds
 
 
-def _fit_scikit_learn(model, X, y):
+def _fit_scikit_learn(model: Any, X: Any, y: Any) -> tuple[float, Any]:
     """Seconds that scikit-learn's own estimator takes for the same work, and the model."""
     names = ScikitClassifier().get_params()
     parameters = {name: value for name, value in model.get_params().items() if name in names}
@@ -112,7 +113,7 @@ def _fit_scikit_learn(model, X, y):
     return time.perf_counter() - start, reference
 
 
-def _draw(model, X, y, path):
+def _draw(model: Any, X: Any, y: Any, path: Any) -> None:
     """Loss curve, and a row of test digits with their predictions, as a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -139,7 +140,9 @@ def _draw(model, X, y, path):
     figure.savefig(path, dpi=110)
 
 
-def run_demo(mnist=None, output="jitmlp-demo", n_threads=None, compare=True) -> MLPClassifier:
+def run_demo(
+    mnist: Any = None, output: Any = "jitmlp-demo", n_threads: Any = None, compare: Any = True
+) -> MLPClassifier:
     """Train on digits and show what came of it.
 
     Parameters

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from jitmlp._version import __version__
 
@@ -23,7 +24,7 @@ SUBCOMMANDS = {
 }
 
 
-def module_of(name: str):
+def module_of(name: str) -> Any:
     """The module of a subcommand."""
     return import_module(f"jitmlp.commands.{name}")
 

@@ -7,7 +7,7 @@ matrices that are views. Everything that the kernels rely on is checked here, on
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +22,7 @@ class Kind(NamedTuple):
     ----------
     element : str
         dtype of X as it lies in memory.
-    index : str
+    indices : str
         dtype of a sparse matrix's indices, empty for dense rows.
     contiguous : bool
         Whether the columns of a row are neighbours.
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
     """
 
     element: str
-    index: str
+    indices: str
     contiguous: bool
     target: str
     target_contiguous: bool
@@ -40,11 +40,11 @@ class Kind(NamedTuple):
 
 def is_readable(dtype: np.dtype) -> bool:
     """Whether the kernels read this dtype where it lies."""
-    return dtype.isnative and (dtype in ELEMENTS or dtype == bool)
+    return dtype.isnative and (dtype in ELEMENTS or dtype.kind == "b")
 
 
 def _element(dtype: np.dtype) -> str:
-    return "uint8" if dtype == bool else dtype.name
+    return "uint8" if dtype.kind == "b" else dtype.name
 
 
 def address(array: np.ndarray) -> int:
@@ -52,7 +52,7 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def readable(X):
+def readable(X: Any) -> Any:
     """``X`` itself if the kernels can read it, else a float64 copy."""
     if sparse.issparse(X):
         X = X if X.format == "csr" else X.tocsr()
@@ -77,7 +77,7 @@ class Data:
         If the lengths do not fit together.
     """
 
-    def __init__(self, X, y=None, sample_weight=None):
+    def __init__(self, X: Any, y: Any = None, sample_weight: Any = None) -> None:
         X = readable(X)
         if X.ndim != 2:
             raise ValueError(f"X must have two dimensions, got {X.ndim}")
@@ -101,7 +101,7 @@ class Data:
             self.sample_weight = weights
             self.fields["weighted"], self.fields["weights"] = 1, address(weights)
 
-    def _read_csr(self, X):
+    def _read_csr(self, X: Any) -> tuple[str, str]:
         index = np.result_type(X.indices.dtype, X.indptr.dtype, np.int32)
         if index not in (np.int32, np.int64):
             index = np.dtype(np.int64)
@@ -115,7 +115,7 @@ class Data:
         self.fields["x_row_bytes"] = 0
         return _element(data.dtype), index.name
 
-    def _read_targets(self, y):
+    def _read_targets(self, y: Any) -> tuple[str, bool]:
         if y is None:
             self.n_classes, self.n_outputs = 0, 0
             return "", True
@@ -137,7 +137,7 @@ class Data:
         return _element(y.dtype), y.strides[1] == y.itemsize or y.shape[1] == 1
 
     @staticmethod
-    def _expect(array, name, shape):
+    def _expect(array: np.ndarray, name: str, shape: tuple) -> None:
         if array.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 

@@ -5,6 +5,8 @@ The same kernels that train the estimators, for teaching, debugging and experime
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_array
 
@@ -17,6 +19,7 @@ from jitmlp.model.parameters import Parameters
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
 from jitmlp_kernels.rules.optimizers import GRADIENT
+
 
 class NeuralNetwork:
     """A multilayer perceptron built from explicit weights.
@@ -55,15 +58,15 @@ class NeuralNetwork:
 
     def __init__(
         self,
-        coefs,
-        intercepts,
-        activation="logistic",
-        out_activation="logistic",
-        loss="squared_error",
+        coefs: Any,
+        intercepts: Any,
+        activation: Any = "logistic",
+        out_activation: Any = "logistic",
+        loss: Any = "squared_error",
         *,
-        loss_parameter=None,
-        dtype="float64",
-    ):
+        loss_parameter: Any = None,
+        dtype: Any = "float64",
+    ) -> None:
         dtype = np.dtype(dtype)
         if dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype}")
@@ -103,28 +106,29 @@ class NeuralNetwork:
         network._set(model, parameters)
         return network
 
-    def _set(self, model, parameters):
+    def _set(self, model: Model, parameters: Any) -> None:
         self._model, self._parameters = model, parameters.map(lambda a: np.array(a, model.dtype))
         self._workspace = Workspace(model, MAX_BLOCK_ROWS, 1, GRADIENT, keep_preactivations=True)
         self._workspace.load(self._parameters)
-        self._stepper, self._steps = None, 0
+        self._stepper: Workspace | None = None
+        self._steps = 0
 
     @property
-    def coefs(self):
+    def coefs(self) -> list[np.ndarray]:
         """Copies of the weights of each layer."""
         return [w.copy() for w in self._parameters.weights]
 
     @property
-    def intercepts(self):
+    def intercepts(self) -> list[np.ndarray]:
         """Copies of the intercepts of each layer."""
         return [b.copy() for b in self._parameters.biases]
 
     @property
-    def layer_units(self):
+    def layer_units(self) -> tuple[int, ...]:
         """Units of each layer, inputs first."""
         return self._model.layer_units
 
-    def forward(self, X):
+    def forward(self, X: Any) -> np.ndarray:
         """Outputs of the network.
 
         Parameters
@@ -137,7 +141,7 @@ class NeuralNetwork:
         """
         return self._workspace.predict(Data(self._rows(X)))
 
-    def preactivations(self, X):
+    def preactivations(self, X: Any) -> list[np.ndarray]:
         """What enters the activation of each layer: ``a @ W + b``.
 
         Returns
@@ -146,7 +150,7 @@ class NeuralNetwork:
         """
         return self._trace("preactivations", X)
 
-    def activations(self, X):
+    def activations(self, X: Any) -> list[np.ndarray]:
         """The inputs as the network sees them, and the activations of each layer.
 
         Returns
@@ -160,7 +164,7 @@ class NeuralNetwork:
             inputs = self._model.scaling.apply(inputs)
         return [inputs.astype(self._model.dtype), *self._trace("outputs", X)]
 
-    def deltas(self, X, y):
+    def deltas(self, X: Any, y: Any) -> list[np.ndarray]:
         """Gradient of each row's own loss with respect to the preactivations of each layer.
 
         Returns
@@ -169,7 +173,7 @@ class NeuralNetwork:
         """
         return self._trace("deltas", X, y)
 
-    def loss(self, X, y, sample_weight=None, alpha=0.0):
+    def loss(self, X: Any, y: Any, sample_weight: Any = None, alpha: Any = 0.0) -> float:
         """Mean loss of the rows, L2 penalty included.
 
         ``squared_error`` is the mean over outputs too, as scikit-learn reports it, while
@@ -177,7 +181,9 @@ class NeuralNetwork:
         """
         return self._gradient_step(X, y, sample_weight, alpha)[0]
 
-    def gradients(self, X, y, sample_weight=None, alpha=0.0):
+    def gradients(
+        self, X: Any, y: Any, sample_weight: Any = None, alpha: Any = 0.0
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Gradients of the mean loss with respect to the parameters, by backpropagation.
 
         Parameters
@@ -198,15 +204,15 @@ class NeuralNetwork:
 
     def step(
         self,
-        X,
-        y,
+        X: Any,
+        y: Any,
         *,
-        solver="gradient_descent",
-        learning_rate=0.1,
-        alpha=0.0,
-        sample_weight=None,
-        **solver_params,
-    ):
+        solver: Any = "gradient_descent",
+        learning_rate: Any = 0.1,
+        alpha: Any = 0.0,
+        sample_weight: Any = None,
+        **solver_params: Any,
+    ) -> float:
         """One optimizer step on the rows given, as one mini-batch; the parameters change.
 
         The optimizer's state is kept from step to step while ``solver`` stays the same.
@@ -234,7 +240,9 @@ class NeuralNetwork:
         data = self._data(X, y, sample_weight)
         n = data.n_samples
         if self._stepper is None or self._stepper.optimizer is not rule or self._stepper.rows < n:
-            state = () if self._stepper is None or self._stepper.optimizer is not rule else self._stepper.state()
+            state: tuple[Parameters, ...] = (
+                () if self._stepper is None or self._stepper.optimizer is not rule else self._stepper.state()
+            )
             self._steps = self._steps if state else 0
             self._stepper = Workspace(self._model, n, 1, rule)
             for number, slot in enumerate(state, 1):
@@ -248,14 +256,14 @@ class NeuralNetwork:
         return loss
 
     @staticmethod
-    def _run(workspace, data, table, alpha):
+    def _run(workspace: Workspace, data: Data, table: np.ndarray, alpha: Any) -> float:
         """One step on all rows; returns the mean loss before it."""
         n = data.n_samples
         workspace.take_loss()
         workspace.train(data, np.arange(n), n, table, Constraints(alpha))
         return workspace.take_loss() / n
 
-    def _rows(self, X):
+    def _rows(self, X: Any) -> Any:
         X = check_array(X, accept_sparse="csr")
         if X.shape[1] != self.layer_units[0]:
             raise ValueError(f"X must have {self.layer_units[0]} features, got {X.shape[1]}")
@@ -263,7 +271,7 @@ class NeuralNetwork:
             X.check_format(full_check=True)
         return X
 
-    def _data(self, X, y, sample_weight=None):
+    def _data(self, X: Any, y: Any, sample_weight: Any = None) -> Data:
         X = self._rows(X)
         y, outputs = np.asarray(y), self.layer_units[-1]
         if y.ndim == 1 and outputs > 1:
@@ -277,14 +285,14 @@ class NeuralNetwork:
             raise ValueError(f"X and y must have as many rows, got {X.shape[0]} and {len(y)}")
         return Data(X, y, None if sample_weight is None else np.asarray(sample_weight, np.float64))
 
-    def _gradient_step(self, X, y, sample_weight, alpha):
+    def _gradient_step(self, X: Any, y: Any, sample_weight: Any, alpha: Any) -> tuple[float, Parameters]:
         data = self._data(X, y, sample_weight)
         workspace = Workspace(self._model, data.n_samples, 1, GRADIENT)
         workspace.load(self._parameters)
         loss = self._run(workspace, data, GRADIENT.table(np.ones(1), np.ones(1), {}), alpha)
         return loss, workspace.parameters(slot=1)
 
-    def _trace(self, field, X, y=None):
+    def _trace(self, field: str, X: Any, y: Any = None) -> list[np.ndarray]:
         """Copies of one of the layers' buffers after a pass over all rows."""
         if y is None:
             X = self._rows(X)

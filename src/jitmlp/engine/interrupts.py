@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Interrupts:
     """The signals that have arrived and wait for :meth:`answer`."""
 
-    def __init__(self):
-        self.pending = None
-        self.handler = None
+    def __init__(self) -> None:
+        self.pending: tuple[int, Any] | None = None
+        self.handler: Callable[[int, Any], Any] = signal.default_int_handler
         self._open = False
 
-    def _note(self, number, frame):
+    def _note(self, number: int, frame: Any) -> None:
         if self._open:
             self.handler(number, frame)
         else:
@@ -32,7 +34,7 @@ class Interrupts:
             self.handler(*arrived)
 
     @contextmanager
-    def open(self):
+    def open(self) -> Iterator[None]:
         """Answer at once inside, as for the user's own code."""
         self.answer()
         before, self._open = self._open, True
@@ -46,7 +48,7 @@ _current: Interrupts | None = None
 
 
 @contextmanager
-def deferred():
+def deferred() -> Iterator[Interrupts]:
     """Note SIGINT instead of raising KeyboardInterrupt anywhere; yields the :class:`Interrupts`.
 
     Inside another such block, and in threads that signals do not reach, the outer or an idle one.

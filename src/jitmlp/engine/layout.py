@@ -9,6 +9,7 @@ what a network needs is known before any is taken.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def up(number: int, multiple: int) -> int:
 class Arena:
     """Books stretches of the flat array, each starting on a cache line; counts elements."""
 
-    def __init__(self, itemsize: int):
+    def __init__(self, itemsize: int) -> None:
         self.line = LINE // itemsize
         self.size = 0
 
@@ -40,7 +41,7 @@ class Arena:
         return start
 
 
-def aligned_zeros(count: int, dtype) -> np.ndarray:
+def aligned_zeros(count: int, dtype: Any) -> np.ndarray:
     """Zeros that start on a cache line and are touched by nobody yet."""
     dtype = np.dtype(dtype)
     raw = np.zeros(count * dtype.itemsize + LINE, np.uint8)
@@ -108,7 +109,7 @@ class Layout:
     keep_preactivations: bool = False
     layers: list[LayerPlace] = field(default_factory=list)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         itemsize = self.model.dtype.itemsize
         self.lanes = max(1, VECTOR_BYTES // itemsize)
         self.arena = Arena(itemsize)
@@ -129,7 +130,7 @@ class Layout:
         """Bytes of the flat array and of what lies beside it."""
         return self.arena.size * self.model.dtype.itemsize + 16 * self.rows + 8 * (2 * self.n_strips + len(self.layers))
 
-    def _book_parameters(self):
+    def _book_parameters(self) -> None:
         strips = 0
         for (fan_in, fan_out), layer in zip(self.model.shapes, self.model.layers):
             panels, padded = -(-fan_out // self.lanes), up(fan_in, TILE_ROWS)
@@ -142,7 +143,7 @@ class Layout:
             strips += padded // TILE_ROWS
         self.n_strips = strips
 
-    def _book_state(self):
+    def _book_state(self) -> None:
         # An odd number of cache lines, so that a parameter and its state never fall
         # into the same set of the first-level cache.
         lines = self.arena.size // self.arena.line
@@ -154,12 +155,12 @@ class Layout:
             panels = -(-place.fan_in_padded // self.lanes)
             place.transposed = self.arena.take(panels * place.panels * self.lanes * self.lanes)
 
-    def _row(self, units):
+    def _row(self, units: int) -> int:
         """An odd number of vectors: rows a power of two apart would collide in L1."""
         vectors = -(-up(units, TILE_ROWS) // self.lanes)
         return (vectors + 1 - vectors % 2) * self.lanes
 
-    def _book_buffers(self):
+    def _book_buffers(self) -> None:
         take = self.arena.take
         count = max(self.block_rows if self.training else 0, self.n_threads * GROUP_ROWS)
         row = self.inputs_row = self._row(self.model.n_features)
@@ -209,7 +210,7 @@ class Layout:
             shares[thread, l, 1] = i + TILE_ROWS
         return shares
 
-    def operands(self, memory: np.ndarray, scaling=None, normalize_scratch=None) -> Operands:
+    def operands(self, memory: np.ndarray, scaling: Any = None, normalize_scratch: Any = None) -> Operands:
         """The operands of all calls, with the addresses of this memory."""
         return Operands(self, memory, scaling, normalize_scratch)
 
@@ -228,7 +229,7 @@ class Operands:
         Float64 rows, one a thread, in which sparse rows are put together before scaling.
     """
 
-    def __init__(self, layout, memory, scaling, scratch):
+    def __init__(self, layout: Layout, memory: np.ndarray, scaling: Any, scratch: Any) -> None:
         itemsize, base = memory.itemsize, memory.ctypes.data
         self.at = lambda offset: base + int(offset) * itemsize
         first, last = layout.layers[0], layout.layers[-1]
@@ -265,7 +266,7 @@ class Operands:
 class LayerOperands:
     """The operands of one layer's calls."""
 
-    def __init__(self, operands, layout, l):
+    def __init__(self, operands: Operands, layout: Layout, l: int) -> None:
         place, layer, lanes, at = layout.layers[l], layout.model.layers[l], layout.lanes, operands.at
         self.copies = place.copies
         panel = place.fan_in_padded * lanes

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jitmlp.engine.layout import Layout
 
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -23,7 +27,7 @@ def memory_limit() -> int | None:
     return min(limits, default=None)
 
 
-def check_memory(layout, more: int = 0) -> None:
+def check_memory(layout: Layout, more: int = 0) -> None:
     """Raise MemoryError if a layout, and ``more`` bytes beside it, cannot fit."""
     limit, needed = memory_limit(), layout.nbytes + more
     if limit is not None and needed > limit:

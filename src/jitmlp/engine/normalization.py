@@ -6,6 +6,8 @@ way into the batch buffer, sparse rows too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
@@ -15,18 +17,18 @@ CHUNK_BYTES = 2**24
 NORMALIZATIONS = ("minmax", "standard", "robust")
 
 
-def _scale(spread):
+def _scale(spread: Any) -> np.ndarray:
     """Inverse of a spread; 1 for features that do not vary, as scikit-learn's scalers do."""
     spread = np.asarray(spread, np.float64)
     return 1 / np.where(spread > 10 * np.finfo(spread.dtype).eps, spread, 1.0)
 
 
-def _chunks(length, other):
+def _chunks(length: int, other: int) -> list[slice]:
     size = max(1, CHUNK_BYTES // (8 * max(1, other)))
     return [slice(start, start + size) for start in range(0, length, size)]
 
 
-def _dense(kind, X):
+def _dense(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     n_samples, n_features = X.shape
     if kind == "robust":  # quantiles need whole columns: a few at a time
         parts = [RobustScaler().fit(X[:, part]) for part in _chunks(n_features, n_samples)]
@@ -39,7 +41,7 @@ def _dense(kind, X):
     return scaler.mean_, 1 / scaler.scale_
 
 
-def _sparse(kind, X):
+def _sparse(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     X = X.astype(np.float64) if X.dtype.kind != "f" else X
     if kind == "minmax":
         low, high = min_max_axis(X, axis=0)
@@ -56,7 +58,7 @@ def _sparse(kind, X):
     return shift, _scale(spread)
 
 
-def learn_normalization(kind: str, X):
+def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Shift and scale of every feature.
 
     Parameters

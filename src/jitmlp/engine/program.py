@@ -7,13 +7,13 @@ below; to add a kind of layer, add its calls on the way forward and on the way b
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitmlp.engine.data import Kind
-from jitmlp.engine.layout import Operands
-from jitmlp.model.model import Model
+from jitmlp.engine.layout import LayerOperands, Operands
+from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
 from jitmlp_kernels.pieces import batch_norm, gather, rows, weights
 from jitmlp_kernels.pieces.product import product
@@ -47,7 +47,7 @@ class Program:
         Of the network.
     """
 
-    def __init__(self, dtype):
+    def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         self.phases: list[tuple[int, int, int]] = []  # by_rows, block, first call
         self.calls: list[tuple[Piece, np.ndarray]] = []
@@ -56,10 +56,9 @@ class Program:
         """Begin a phase."""
         self.phases.append((by_rows, block, len(self.calls)))
 
-    def call(self, body, operands=None, **arguments) -> None:
+    def call(self, body: Any, operands: dict[str, Any] | None = None, **arguments: Any) -> None:
         """Add a call of a piece to the phase."""
-        values = operands._asdict() if hasattr(operands, "_asdict") else operands or {}
-        record = new(body.operands, **values)
+        record = new(body.operands, **(operands or {}))
         self.calls.append((piece(body, self.dtype, **arguments), record))
 
     @property
@@ -67,7 +66,7 @@ class Program:
         """The pieces called, each once."""
         return list(dict.fromkeys(wanted for wanted, _ in self.calls))
 
-    def tables(self):
+    def tables(self) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """The records of the phases and of the calls, linked, and what they point to."""
         addresses = link([wanted for wanted, _ in self.calls])
         calls, operands = np.zeros(len(self.calls), CALL), [record for _, record in self.calls]
@@ -81,9 +80,9 @@ class Program:
 
 
 def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
-    if kind.index:
+    if kind.indices:
         program.call(
-            gather.gather_csr, places.inputs_place, element=kind.element, index=kind.index, normalize=normalize
+            gather.gather_csr, places.inputs_place, element=kind.element, index=kind.indices, normalize=normalize
         )
     else:
         program.call(
@@ -145,7 +144,7 @@ def _backward(program: Program, model: Model, places: Operands) -> None:
         _activation_backward(program, below, below_place)
 
 
-def _activation_backward(program, layer, place):
+def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -> None:
     if layer.activation.coupled:
         program.call(rows.softmax_backward, place.slope)
     elif layer.activation.name != "identity":
@@ -180,7 +179,9 @@ def _update(program: Program, model: Model, places: Operands, optimizer: Optimiz
             program.call(weights.limit_norms, place.norms)
 
 
-def _update_layer(program, layer, place, optimizer, l1, direct):
+def _update_layer(
+    program: Program, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, l1: Any, direct: bool
+) -> None:
     if not direct:
         program.call(weights.update_vector, place.bias_gradients, optimizer=optimizer)
     for vector in place.batch_norm_vectors if layer.batch_norm else ():

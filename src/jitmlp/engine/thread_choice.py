@@ -27,7 +27,7 @@ class ThreadChoice:
     ROUNDS = 3
     RETRY_EVERY = 50
 
-    def __init__(self, n_threads: int):
+    def __init__(self, n_threads: int) -> None:
         self.counts = [n_threads]
         while self.counts[-1] > 1:
             self.counts.append(self.counts[-1] // 2)
@@ -47,7 +47,7 @@ class ThreadChoice:
         return best, self._steps(self.latest, CHUNK_SECONDS) if self.latest else 1
 
     @staticmethod
-    def _steps(seconds_per_step, limit):
+    def _steps(seconds_per_step: float, limit: float) -> int:
         return max(1, int(limit / max(seconds_per_step, 1e-7)))
 
     def learn(self, count: int, seconds_per_step: float) -> None:
@@ -67,7 +67,7 @@ class ThreadChoice:
             if not self.large:
                 self._probe()
 
-    def _probe(self):
+    def _probe(self) -> None:
         """Let all counts take turns; the first turn of each only wakes the threads."""
         self.seconds = {}
         self.to_try = self.counts * (1 + self.ROUNDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 
@@ -21,7 +22,7 @@ _region = threading.Lock()
 _forked = False
 
 
-def _after_fork():
+def _after_fork() -> None:
     """A parallel region that the parent entered cannot be used again by a child."""
     global _forked, _region
     _forked, _region = True, threading.Lock()
@@ -50,7 +51,7 @@ def available_threads(n_threads: int | None = None) -> int:
 
 
 @contextmanager
-def parallel_region(n_threads: int):
+def parallel_region(n_threads: int) -> Iterator[int]:
     """Enter with the threads to use now: ``n_threads``, or 1 if the region is taken.
 
     Numba's own thread mask is put back on the way out. An interrupt waits for that.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,10 +49,10 @@ class Constraints:
     max_norm: float = np.inf
 
 
-def _struct(dtype: np.dtype):
+def _struct(dtype: np.dtype) -> Any:
     """A ctypes structure over a record: its fields are set three times as fast as NumPy's."""
     kinds = {"u": ctypes.c_uint64, "i": ctypes.c_int64, "f": ctypes.c_double}
-    fields = [(name, kinds[dtype[name].kind]) for name in dtype.names]
+    fields = [(name, kinds[dtype[name].kind]) for name in dtype.names or ()]
     return type("Job", (ctypes.Structure,), {"_fields_": fields})
 
 
@@ -61,7 +63,7 @@ _entries: dict[str, object] = {}
 DRIVER = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run.run_member)]
 
 
-def _driver(program: Program, team: bool):
+def _driver(program: Program, team: bool) -> dict[str, Any]:
     """The driver's pieces, linked with those of the first program: one thread's share of a phase ..."""
     phase, alone, member = link([*DRIVER, *program.pieces])[:3]
     if team and not INTERPRETED:
@@ -75,7 +77,7 @@ def _driver(program: Program, team: bool):
 class Job:
     """What the kernels are told in one call, kept from call to call."""
 
-    def __init__(self, workspace, program: Program):
+    def __init__(self, workspace: Workspace, program: Program) -> None:
         entries = _driver(program, workspace.n_threads > 1 and workspace.optimizer is not None)
         self.phases, self.calls, self.operands = program.tables()
         self.labels = [wanted.label for wanted, _ in program.calls]
@@ -91,16 +93,16 @@ class Job:
             **workspace.constants,
         )
 
-    def set(self, **values):
+    def set(self, **values: Any) -> None:
         """Fill in fields."""
         for name, value in values.items():
             setattr(self.fields, name, value)
 
-    def run_alone(self):
+    def run_alone(self) -> None:
         """Run on this thread."""
         self._alone(self.address, self.address, self.address)
 
-    def run_team(self, n_threads):
+    def run_team(self, n_threads: Any) -> None:
         """Run on several threads of Numba's pool."""
         team = aligned_zeros(LINE * n_threads, np.uint8)
         self.fields.team = team.ctypes.data
@@ -139,7 +141,7 @@ class Workspace:
         optimizer: OptimizerRule | None = None,
         accumulate: bool = False,
         keep_preactivations: bool = False,
-    ):
+    ) -> None:
         self.model, self.n_threads, self.optimizer = model, n_threads, optimizer
         self.rows = rows
         slots = len(optimizer.slots) if optimizer else 0
@@ -187,22 +189,23 @@ class Workspace:
 
     # Parameters in and out
 
-    def _weights(self, place, slot):
+    def _weights(self, place: Any, slot: int) -> np.ndarray:
         start = place.weights + slot * self.layout.state_stride
         count = place.panels * place.fan_in_padded * self.layout.lanes
         panels = self.memory[start : start + count].reshape(place.panels, -1, self.layout.lanes)
         return panels.transpose(1, 0, 2)  # (fan_in_padded, panels, lanes)
 
-    def _vector(self, start, place, slot=0):
+    def _vector(self, start: Any, place: Any, slot: int = 0) -> np.ndarray:
         start += slot * self.layout.state_stride
         return self.memory[start : start + place.fan_out]
 
-    def _running(self, place, which):
+    def _running(self, place: Any, which: int) -> np.ndarray:
         return self._vector(place.statistics + which * place.panels * self.layout.lanes, place)
 
     def parameters(self, slot: int = 0) -> Parameters:
         """A copy of the parameters, or of the slot (from 1) of the optimizer's state."""
-        weights, biases, norms = [], [], []
+        weights, biases = [], []
+        norms: list[BatchNorm | None] = []
         for place, layer in zip(self.layout.layers, self.model.layers):
             full = self._weights(place, slot).reshape(place.fan_in_padded, -1)
             # a copy even where one panel makes this contiguous: training goes on beneath
@@ -230,8 +233,7 @@ class Workspace:
         """
         if not parameters.fits(self.model):
             raise ValueError(
-                f"the parameters have shapes {[w.shape for w in parameters.weights]}, "
-                f"the network {self.model.shapes}"
+                f"the parameters have shapes {[w.shape for w in parameters.weights]}, the network {self.model.shapes}"
             )
         lanes = self.layout.lanes
         for l, place in enumerate(self.layout.layers):
@@ -249,7 +251,7 @@ class Workspace:
             if norm is not None:
                 self._vector(place.gamma, place, slot)[...] = norm.gamma
                 self._vector(place.beta, place, slot)[...] = norm.beta
-                if norm.mean is not None:
+                if norm.mean is not None and norm.variance is not None:
                     self._running(place, RUNNING_MEAN)[...] = norm.mean
                     self._running(place, RUNNING_VARIANCE)[...] = norm.variance
                     self._running(place, RUNNING_INVERSE)[...] = 1 / np.sqrt(norm.variance + EPSILON)
@@ -259,7 +261,7 @@ class Workspace:
         stride = self.layout.state_stride
         self.memory[stride : stride * (1 + self.layout.slots)] = 0
 
-    def _snapshot_parts(self):
+    def _snapshot_parts(self) -> Iterator[np.ndarray]:
         """The stretches of memory that hold the parameters, running values included."""
         lanes = self.layout.lanes
         yield self.memory[: self.layout.state_stride]
@@ -268,7 +270,7 @@ class Workspace:
                 start = place.statistics + RUNNING_MEAN * place.panels * lanes
                 yield self.memory[start : start + 3 * place.panels * lanes]
 
-    def snapshot(self, into=None):
+    def snapshot(self, into: Any = None) -> list[np.ndarray]:
         """A copy of the parameters as they lie, faster than :meth:`parameters`."""
         if into is None:
             return [part.copy() for part in self._snapshot_parts()]
@@ -276,7 +278,7 @@ class Workspace:
             kept[:] = part
         return into
 
-    def restore(self, kept) -> None:
+    def restore(self, kept: Any) -> None:
         """Put back what :meth:`snapshot` gave."""
         for old, part in zip(kept, self._snapshot_parts()):
             part[:] = old
@@ -297,12 +299,21 @@ class Workspace:
         )
         job = self._jobs.get((data.kind, plan))
         if job is None:
+            assert self.optimizer is not None, "a network for prediction alone"
             program = training_program(self.model, self.operands, data.kind, self.optimizer, plan)
             job = self._jobs[data.kind, plan] = Job(self, program)
         return job
 
     def train(
-        self, data: Data, order, batch_size, table, constraints, first_step=0, seed=0, n_threads=None
+        self,
+        data: Data,
+        order: np.ndarray,
+        batch_size: Any,
+        table: np.ndarray,
+        constraints: Constraints,
+        first_step: int = 0,
+        seed: Any = 0,
+        n_threads: Any = None,
     ) -> None:
         """Run one mini-batch step for each row of ``table`` over the rows ``order``.
 
@@ -349,7 +360,7 @@ class Workspace:
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
 
-    def _checked_order(self, data, order):
+    def _checked_order(self, data: Data, order: np.ndarray) -> np.ndarray:
         order = np.ascontiguousarray(order, np.int64)
         if len(order) and not (order.min() >= 0 and order.max() < data.n_samples):
             raise ValueError(f"rows must lie in [0, {data.n_samples}), got {order.min()} to {order.max()}")
@@ -365,7 +376,7 @@ class Workspace:
         self.total[:], self.penalties[:] = 0, 0
         return loss
 
-    def predict(self, data: Data, order=None) -> np.ndarray:
+    def predict(self, data: Data, order: np.ndarray | None = None) -> np.ndarray:
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""
         data.check(self.model.n_features, self.model.n_outputs, trained=False)
         order = np.arange(data.n_samples) if order is None else self._checked_order(data, order)
@@ -384,15 +395,13 @@ class Workspace:
         self._check_status()
         return out
 
-    def _check_status(self):
+    def _check_status(self) -> None:
         """Raise if a number that the kernels have read since is not finite."""
         if self._status.dot(self._status) != 0:  # then it is NaN; ndarray.any takes longer
             self._status[:] = 0
-            raise NonFiniteInputs(
-                f"X or y contains NaN, infinity or a value too large for {self.model.dtype.name}"
-            )
+            raise NonFiniteInputs(f"X or y contains NaN, infinity or a value too large for {self.model.dtype.name}")
 
-    def _run(self, job, wanted):
+    def _run(self, job: Job, wanted: int) -> None:
         """Run a job on up to ``wanted`` threads."""
         if wanted <= 1:
             return self._run_alone(job)
@@ -402,11 +411,11 @@ class Workspace:
             job.fields.n_threads, job.fields.shares = n_threads, self._share(n_threads)
             job.run_team(n_threads)
 
-    def _run_alone(self, job):
+    def _run_alone(self, job: Job) -> None:
         job.fields.n_threads, job.fields.shares = 1, self._share(1)
         job.run_alone()
 
-    def _share(self, n_threads):
+    def _share(self, n_threads: Any) -> int:
         if n_threads not in self._shares:
             self._shares[n_threads] = self.layout.share_strips(n_threads)
         return address(self._shares[n_threads])

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -30,8 +37,8 @@ from jitmlp.model.model import Model, Scaling
 from jitmlp.model.parameters import BatchNorm, Parameters, new_batch_norms
 from jitmlp.training import callbacks
 from jitmlp.training.lbfgs import train_lbfgs
-from jitmlp.training.recipe import Fit, History, Start
-from jitmlp.training.stochastic import train
+from jitmlp.training.recipe import Fit, History, Recipe, Start
+from jitmlp.training.stochastic import Run, train
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -73,7 +80,7 @@ class BaseMLP(BaseEstimator, ABC):
     # What differs between the two
 
     @abstractmethod
-    def _validate_input(self, draft, X, y, incremental, reset) -> tuple:
+    def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
         """Validated ``(X, y, task)``; what is found goes to the attributes of ``draft``."""
 
     @abstractmethod
@@ -96,7 +103,9 @@ class BaseMLP(BaseEstimator, ABC):
     # Fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, coefs_init=None, intercepts_init=None):
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, coefs_init: Any = None, intercepts_init: Any = None
+    ) -> Self:
         """Fit the model to data matrix X and target(s) y.
 
         Parameters
@@ -134,7 +143,9 @@ class BaseMLP(BaseEstimator, ABC):
         """
         return self._fit(X, y, sample_weight, False, initial=(coefs_init, intercepts_init))
 
-    def _fit(self, X, y, sample_weight, incremental, initial=(None, None), **validation):
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, initial: Any = (None, None), **validation: Any
+    ) -> Self:
         with interrupts.deferred():
             try:
                 problem = self._prepare(X, y, sample_weight, incremental, initial, **validation)
@@ -156,7 +167,9 @@ class BaseMLP(BaseEstimator, ABC):
             raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
         return [int(size) for size in sizes]
 
-    def _prepare(self, X, y, sample_weight, incremental, initial=(None, None), **validation) -> Problem:
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, initial: Any = (None, None), **validation: Any
+    ) -> Problem:
         """Validate, encode and draw, in scikit-learn's order; the estimator stays as it is."""
         sizes = self._sizes()
         if incremental and self.early_stopping and is_stochastic(self.solver):
@@ -193,13 +206,13 @@ class BaseMLP(BaseEstimator, ABC):
         found = {name: value for name, value in vars(draft).items() if vars(self).get(name) is not value}
         return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state)
 
-    def _draft(self):
+    def _draft(self) -> Self:
         """A copy that validation may write its attributes to."""
         draft = object.__new__(type(self))
         draft.__dict__.update(self.__dict__)
         return draft
 
-    def _refuse_other_structure(self, n_features, sizes, n_outputs):
+    def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
         """Raise if what was fitted before cannot go on."""
         fitted = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
         wanted = (n_features, *sizes, n_outputs)
@@ -214,10 +227,10 @@ class BaseMLP(BaseEstimator, ABC):
         if bool(self.batch_norm) != bool(getattr(self, "batch_norm_", [])) and len(sizes) > 0:
             raise ValueError(f"batch_norm={self.batch_norm!r} cannot go on from a fit without the same batch_norm")
 
-    def _refuse_pair(self, task, loss, out_activation):
+    def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
         """Raise for an output and a loss that do not fit each other."""
 
-    def _choose_dtype(self, X, first):
+    def _choose_dtype(self, X: Any, first: bool) -> np.dtype:
         """float32 stays float32 and everything else is float64, unless ``dtype`` says."""
         if self.dtype is not None:
             dtype = np.dtype(self.dtype)
@@ -228,14 +241,14 @@ class BaseMLP(BaseEstimator, ABC):
             return np.dtype(np.float32 if self.coefs_[0].dtype == np.float32 else np.float64)
         return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
 
-    def _learn_scaling(self, X):
+    def _learn_scaling(self, X: Any) -> Scaling | None:
         return None if self.normalize is None else Scaling(*learn_normalization(self.normalize, X))
 
-    def _fitted_scaling(self):
+    def _fitted_scaling(self) -> Scaling | None:
         shift = getattr(self, "input_shift_", None)
         return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
 
-    def _start(self, model, first, incremental, random_state, initial) -> Start:
+    def _start(self, model: Model, first: bool, incremental: bool, random_state: Any, initial: Any) -> Start:
         """Parameters and history to begin from, drawn in scikit-learn's order or those of the last fit."""
         if not first:
             # scikit-learn's warm start begins its optimizer anew, its partial_fit goes on
@@ -261,7 +274,7 @@ class BaseMLP(BaseEstimator, ABC):
         return Start(Parameters.of(weights, biases, new_batch_norms(model)))
 
     @staticmethod
-    def _initial(name, given, drawn, model):
+    def _initial(name: str, given: Any, drawn: Any, model: Model) -> list[np.ndarray]:
         """The user's initial arrays, or those drawn, in the network's dtype."""
         arrays = list(drawn if given is None else given)
         shapes = [array.shape for array in drawn]
@@ -316,7 +329,7 @@ class BaseMLP(BaseEstimator, ABC):
         )
         return fit
 
-    def _split(self, problem, rows):
+    def _split(self, problem: Problem, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to hold out."""
         training, held_out = train_test_split(
             rows,
@@ -330,7 +343,7 @@ class BaseMLP(BaseEstimator, ABC):
             )
         return training, held_out
 
-    def _callbacks(self, problem, held_out):
+    def _callbacks(self, problem: Problem, held_out: Any) -> list[callbacks.Callback]:
         """In the order in which scikit-learn does these things."""
         verbose = bool(self.verbose)
         chosen: list[callbacks.Callback] = [callbacks.Report()] if verbose else []
@@ -341,7 +354,7 @@ class BaseMLP(BaseEstimator, ABC):
             held_weights = None if weights is None else weights[held_out]
             truth = problem.encoded[held_out]
 
-            def score(outputs):
+            def score(outputs: np.ndarray) -> float:
                 return task.score(truth, outputs, held_weights)
 
             chosen.append(callbacks.Validation(score, problem.data, held_out, verbose))
@@ -352,13 +365,13 @@ class BaseMLP(BaseEstimator, ABC):
         chosen.append(callbacks.Plateau(what, verbose))
         return chosen
 
-    def _call_back(self, problem, run):
+    def _call_back(self, problem: Problem, run: Run) -> Any:
         """The user's callback, with the estimator as if training had ended here."""
         with self._showing(problem, run.fit()):
             return self.callback(self)
 
     @contextmanager
-    def _showing(self, problem, fit):
+    def _showing(self, problem: Problem, fit: Fit) -> Iterator[None]:
         """Show a fit on the estimator for a while, and put back what was there before."""
         parameters = self.get_params(deep=False)
         before = {name: value for name, value in vars(self).items() if name not in parameters}
@@ -370,7 +383,7 @@ class BaseMLP(BaseEstimator, ABC):
                 del self.__dict__[name]
             self.__dict__.update(before)
 
-    def _borrow_workspace(self, model, recipe) -> Workspace:
+    def _borrow_workspace(self, model: Model, recipe: Recipe) -> Workspace:
         """A network in memory for one more ``partial_fit``, kept from call to call."""
         key = (
             model.layer_units, model.layers, model.loss, model.loss_parameter, model.smoothing, model.input_dropout,
@@ -427,7 +440,7 @@ class BaseMLP(BaseEstimator, ABC):
             self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(fitted)
 
-    def _check_solver(self):
+    def _check_solver(self) -> bool:
         if not is_stochastic(self.solver):
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
@@ -478,10 +491,17 @@ class BaseMLP(BaseEstimator, ABC):
         """All that a prediction depends on; arrays among it are compared by identity."""
         norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
         scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
-        return (self.activation, self.__dict__.get("out_activation_"), *self.coefs_, *self.intercepts_, *norms, *scaling)
+        return (
+            self.activation,
+            self.__dict__.get("out_activation_"),
+            *self.coefs_,
+            *self.intercepts_,
+            *norms,
+            *scaling,
+        )
 
     @staticmethod
-    def _is_current(packed, contents) -> bool:
+    def _is_current(packed: tuple, contents: tuple) -> bool:
         if len(packed) != len(contents) or packed[0] != contents[0] or packed[1] != contents[1]:
             return False
         for old, new in zip(packed[2:], contents[2:]):
@@ -489,7 +509,7 @@ class BaseMLP(BaseEstimator, ABC):
                 return False
         return True
 
-    def _borrow_network(self):
+    def _borrow_network(self) -> tuple:
         """A network with the current parameters that no other thread is using."""
         contents = self._contents()
         idle = self.__dict__.setdefault("_packed", [])
@@ -503,12 +523,12 @@ class BaseMLP(BaseEstimator, ABC):
         workspace.load(self._fitted_parameters().folded())
         return contents, workspace
 
-    def _return_network(self, borrowed):
+    def _return_network(self, borrowed: tuple) -> None:
         """Keep a network for the next prediction; one for each thread at a time would be too many."""
         if len(self._packed) < 2:
             self._packed.append(borrowed)
 
-    def _is_plain(self, X):
+    def _is_plain(self, X: Any) -> bool:
         """Whether an array needs none of scikit-learn's validation.
 
         It takes ten times as long as the network for a single row.
@@ -520,7 +540,7 @@ class BaseMLP(BaseEstimator, ABC):
             and "feature_names_in_" not in self.__dict__
         )
 
-    def _outputs(self, X):
+    def _outputs(self, X: Any) -> np.ndarray:
         """Outputs of the network, shape (n_samples, n_outputs)."""
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
@@ -539,17 +559,17 @@ class BaseMLP(BaseEstimator, ABC):
             self._return_network(borrowed)
 
     @property
-    def network_(self):
+    def network_(self) -> NeuralNetwork:
         """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
         check_is_fitted(self)
         return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
 
     # Protocols
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return "coefs_" in self.__dict__
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__().copy()
         for name in ("_packed", "_workspace"):
             state.pop(name, None)
@@ -557,14 +577,14 @@ class BaseMLP(BaseEstimator, ABC):
             state["callback"] = None
         return state
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "coefs_" in self.__dict__:
             for array in self._contents()[2:]:
                 if array is not None:
                     array.flags.writeable = False
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

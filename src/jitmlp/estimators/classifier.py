@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
@@ -17,17 +24,17 @@ from jitmlp.estimators.validation import validated
 from jitmlp.model.choices import refuse
 
 
-def _dense_labels(y):
+def _dense_labels(y: Any) -> Any:
     """Labels as an array: a sparse indicator matrix of labels is small enough."""
     return y.toarray() if sparse.issparse(y) else y
 
 
-def _as_probability(outputs, out_activation):
+def _as_probability(outputs: np.ndarray, out_activation: Any) -> np.ndarray:
     """Outputs of units that are not bound to [0, 1], cut off there."""
     return outputs if out_activation in ("softmax", "logistic") else outputs.clip(0, 1)
 
 
-def _shares(outputs):
+def _shares(outputs: np.ndarray) -> np.ndarray:
     """Rows of numbers >= 0 as probabilities of sum 1; equal ones where all are 0."""
     total = outputs.sum(axis=1, keepdims=True)
     equal = np.full_like(outputs, 1 / outputs.shape[1])
@@ -76,49 +83,49 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        loss="log_loss",
-        out_activation=None,
-        label_smoothing=0.0,
-        dtype=None,
-        n_threads=None,
-        initializer="auto",
-        solver_params=None,
-        learning_rate_params=None,
-        l1=0.0,
-        max_norm=None,
-        clip_value=None,
-        clip_norm=None,
-        dropout=0.0,
-        batch_norm=False,
-        normalize=None,
-        restore_best=False,
-        callback=None,
-        on_divergence="raise",
-    ):
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+        loss: Any = "log_loss",
+        out_activation: Any = None,
+        label_smoothing: Any = 0.0,
+        dtype: Any = None,
+        n_threads: Any = None,
+        initializer: Any = "auto",
+        solver_params: Any = None,
+        learning_rate_params: Any = None,
+        l1: Any = 0.0,
+        max_norm: Any = None,
+        clip_value: Any = None,
+        clip_norm: Any = None,
+        dropout: Any = 0.0,
+        batch_norm: Any = False,
+        normalize: Any = None,
+        restore_best: Any = False,
+        callback: Any = None,
+        on_divergence: Any = "raise",
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
@@ -161,7 +168,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.callback = callback
         self.on_divergence = on_divergence
 
-    def _validate_input(self, draft, X, y, incremental, reset, classes=None):
+    def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool, classes: Any = None) -> tuple:
         X, y = validated(draft, X, _dense_labels(y), multi_output=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -183,12 +190,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     )
             elif len(np.setdiff1d(seen, draft.classes_, assume_unique=True)):
                 raise ValueError(
-                    "`y` has classes not in `self.classes_`. "
-                    f"`self.classes_` has {draft.classes_}. 'y' has {seen}."
+                    f"`y` has classes not in `self.classes_`. `self.classes_` has {draft.classes_}. 'y' has {seen}."
                 )
         return X, y, draft._task()
 
-    def _task(self):
+    def _task(self) -> Any:
         binarizer = self.__dict__.get("_label_binarizer")
         if binarizer is not None and binarizer.classes_ is self.classes_:
             return classification(binarizer)
@@ -196,11 +202,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.classes_, self.coefs_[-1].shape[1], self.__dict__.get("out_activation_", "logistic")
         )
 
-    def _refuse_pair(self, task, loss, out_activation):
+    def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
         multiclass = isinstance(task, Multiclass)
         if out_activation == "softmax" and not multiclass:
             raise refuse(
-                "out_activation", "'logistic', 'identity', 'tanh' or None for two classes and multilabel targets", "softmax"
+                "out_activation",
+                "'logistic', 'identity', 'tanh' or None for two classes and multilabel targets",
+                "softmax",
             )
         if loss.name == "binary_log_loss" and loss.built_in and out_activation in ("identity", "tanh"):
             raise ValueError(
@@ -208,7 +216,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"use 'softmax' or 'logistic', or loss='squared_error'"
             )
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the classes of the rows of X.
 
         Parameters
@@ -226,7 +234,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Update the model with one pass over the given data.
 
         Parameters
@@ -249,7 +257,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         first_call = _check_partial_fit_first_call(draft, classes)
         return self._fit(X, y, sample_weight, True, classes=draft.classes_ if first_call else None)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -270,7 +278,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return _shares(_as_probability(outputs, self.out_activation_))
         return _as_probability(outputs, self.__dict__.get("out_activation_"))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithms of the probabilities of the classes.
 
         Parameters
@@ -287,7 +295,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         with np.errstate(divide="ignore"):
             return np.log(probabilities, out=probabilities)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags

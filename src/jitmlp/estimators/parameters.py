@@ -9,15 +9,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from jitmlp.model.choices import Loss, Optimizer
 from jitmlp.model.initializers import INITIALIZERS
-from jitmlp.training.schedules import SCHEDULES
 from jitmlp.training.schedules import BY_NAME as SCHEDULE_NAMES
+from jitmlp.training.schedules import SCHEDULES
 from jitmlp_kernels.rules.activations import ACTIVATIONS
 from jitmlp_kernels.rules.losses import LOSSES
 from jitmlp_kernels.rules.optimizers import OPTIMIZERS
@@ -61,11 +61,11 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _from(low, closed="left", kind=Real, high=None):
+def _from(low: float, closed: Any = "left", kind: Any = Real, high: Any = None) -> Interval:
     return Interval(kind, low, high, closed=closed)
 
 
-def _added(name, default, allowed, kind, text, estimators=BOTH):
+def _added(name: str, default: Any, allowed: Any, kind: Any, text: str, estimators: Any = BOTH) -> Parameter:
     return Parameter(name, default, allowed, kind, text, estimators, True)
 
 
@@ -151,9 +151,7 @@ PARAMETERS = (
         "int, RandomState instance, default=None",
         "Seed of the initial weights, the validation split and the shuffling.",
     ),
-    Parameter(
-        "tol", 1e-4, [_from(0)], "float, default=1e-4", "Gain in loss or score that counts as an improvement."
-    ),
+    Parameter("tol", 1e-4, [_from(0)], "float, default=1e-4", "Gain in loss or score that counts as an improvement."),
     Parameter("verbose", False, ["verbose"], "bool, default=False", "Whether to print the loss of every epoch."),
     Parameter(
         "warm_start",
@@ -164,7 +162,9 @@ PARAMETERS = (
         "anew. 'continue' goes on with the optimizer's state, the schedule and the random numbers too, so that 10 and "
         "10 epochs are 20.",
     ),
-    Parameter("momentum", 0.9, [_from(0, "both", high=1)], "float, default=0.9", "Of ``sgd``, ``momentum``, ``nesterov``."),
+    Parameter(
+        "momentum", 0.9, [_from(0, "both", high=1)], "float, default=0.9", "Of ``sgd``, ``momentum``, ``nesterov``."
+    ),
     Parameter(
         "nesterovs_momentum", True, ["boolean"], "bool, default=True", "Whether the momentum of ``sgd`` is Nesterov's."
     ),
@@ -410,7 +410,7 @@ def constraints_of(estimator: str) -> dict[str, list]:
     return {name: row.allowed for name, row in table_of(estimator).items()}
 
 
-def _section(rows) -> str:
+def _section(rows: Iterable[Parameter]) -> str:
     lines = []
     for row in rows:
         lines.append(f"{row.name} : {row.kind}")
@@ -418,7 +418,7 @@ def _section(rows) -> str:
     return "\n".join(lines)
 
 
-def document(cls):
+def document(cls: Any) -> type:
     """Class decorator: fill the sections of parameters and attributes into the docstring."""
     if cls.__doc__:
         sections = {"parameters": _section(table_of(cls.__name__).values()), "attributes": ATTRIBUTES}

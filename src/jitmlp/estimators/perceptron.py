@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 import warnings
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
@@ -79,14 +85,14 @@ class Perceptron(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        eta0=1.0,
-        fit_intercept=True,
-        max_iter=1000,
-        tol=1e-3,
-        n_iter_no_change=5,
-        shuffle=True,
-        random_state=None,
-    ):
+        eta0: Any = 1.0,
+        fit_intercept: Any = True,
+        max_iter: Any = 1000,
+        tol: Any = 1e-3,
+        n_iter_no_change: Any = 5,
+        shuffle: Any = True,
+        random_state: Any = None,
+    ) -> None:
         self.eta0 = eta0
         self.fit_intercept = fit_intercept
         self.max_iter = max_iter
@@ -96,7 +102,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> Self:
         """Learn from the samples of X and their classes y.
 
         Parameters
@@ -112,9 +118,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"The number of classes has to be greater than one; got {len(self.classes_)} class"
-            )
+            raise ValueError(f"The number of classes has to be greater than one; got {len(self.classes_)} class")
         positive = [1] if len(self.classes_) == 2 else range(len(self.classes_))
         random_state = check_random_state(self.random_state)
         fitted = [self._fit_one(X, np.where(codes == c, 1.0, -1.0), random_state) for c in positive]
@@ -124,7 +128,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         self.n_iter_ = max(len(mistakes) for mistakes in self.mistakes_)
         return self
 
-    def _fit_one(self, X, sign, random_state):
+    def _fit_one(self, X: Any, sign: np.ndarray, random_state: Any) -> tuple[np.ndarray, float, list[int]]:
         """Weights, intercept and mistakes of the unit that tells ``sign`` 1 from -1."""
         weights, intercept, order = np.zeros(X.shape[1]), np.zeros(1), np.arange(len(X))
         rule = piece(perceptron_epoch, np.float64)
@@ -163,7 +167,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
             )
         return weights, intercept[0], mistakes
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> np.ndarray:
         """``w.x + b`` of every sample.
 
         Returns
@@ -175,7 +179,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         scores = X @ self.coef_.T + self.intercept_
         return scores.ravel() if len(self.coef_) == 1 else scores
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Classes of the samples of X.
 
         Returns

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+from typing import Any
+
+import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -11,6 +19,7 @@ from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Regression
 from jitmlp.estimators.validation import validated
 from jitmlp.model.choices import refuse
+from jitmlp_kernels.rules.losses import LossRule
 
 
 @document
@@ -49,49 +58,49 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        out_activation=None,
-        loss_parameter=None,
-        dtype=None,
-        n_threads=None,
-        initializer="auto",
-        solver_params=None,
-        learning_rate_params=None,
-        l1=0.0,
-        max_norm=None,
-        clip_value=None,
-        clip_norm=None,
-        dropout=0.0,
-        batch_norm=False,
-        normalize=None,
-        restore_best=False,
-        callback=None,
-        on_divergence="raise",
-    ):
+        solver: Any = "adam",
+        alpha: Any = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: Any = 0.001,
+        power_t: Any = 0.5,
+        max_iter: Any = 200,
+        shuffle: Any = True,
+        random_state: Any = None,
+        tol: Any = 1e-4,
+        verbose: Any = False,
+        warm_start: Any = False,
+        momentum: Any = 0.9,
+        nesterovs_momentum: Any = True,
+        early_stopping: Any = False,
+        validation_fraction: Any = 0.1,
+        beta_1: Any = 0.9,
+        beta_2: Any = 0.999,
+        epsilon: Any = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: Any = 15000,
+        out_activation: Any = None,
+        loss_parameter: Any = None,
+        dtype: Any = None,
+        n_threads: Any = None,
+        initializer: Any = "auto",
+        solver_params: Any = None,
+        learning_rate_params: Any = None,
+        l1: Any = 0.0,
+        max_norm: Any = None,
+        clip_value: Any = None,
+        clip_norm: Any = None,
+        dropout: Any = 0.0,
+        batch_norm: Any = False,
+        normalize: Any = None,
+        restore_best: Any = False,
+        callback: Any = None,
+        on_divergence: Any = "raise",
+    ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -134,26 +143,26 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.callback = callback
         self.on_divergence = on_divergence
 
-    def _validate_input(self, draft, X, y, incremental, reset):
+    def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
         X, y = validated(draft, X, y, multi_output=True, y_numeric=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y, Regression()
 
-    def _task(self):
+    def _task(self) -> Any:
         return Regression()
 
-    def _out_activation(self, task):
+    def _out_activation(self, task: Any) -> str:
         return self.out_activation or ("exp" if self.loss == "poisson" else "identity")
 
-    def _refuse_pair(self, task, loss, out_activation):
+    def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
         if loss.name == "poisson" and loss.built_in and out_activation in ("identity", "tanh", "relu"):
             raise ValueError(
                 f"loss='poisson' needs positive predictions, which out_activation={out_activation!r} does not give; "
                 f"use 'exp', 'softplus' or 'logistic'"
             )
 
-    def _loss_parameter(self, rule):
+    def _loss_parameter(self, rule: LossRule) -> float:
         if self.loss_parameter is None:
             return rule.default
         if not rule.parameter or (self.loss == "quantile" and self.loss_parameter >= 1):
@@ -161,7 +170,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise refuse("loss_parameter", f"{allowed} for loss={self.loss!r}", self.loss_parameter)
         return float(self.loss_parameter)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict the targets of the rows of X.
 
         Parameters
@@ -178,7 +187,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the model with one pass over the given data.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +27,12 @@ SHARED = {
 }
 
 
-def is_stochastic(solver) -> bool:
+def is_stochastic(solver: Any) -> bool:
     """Whether a solver takes mini-batches."""
     return solver != "lbfgs"
 
 
-def optimizer_of(estimator) -> tuple[OptimizerRule, dict]:
+def optimizer_of(estimator: Any) -> tuple[OptimizerRule, dict]:
     """Rule and hyperparameters of an estimator's solver.
 
     ``momentum``, ``nesterovs_momentum``, ``beta_1``, ``beta_2`` and ``epsilon`` are those of the
@@ -55,7 +56,7 @@ def optimizer_of(estimator) -> tuple[OptimizerRule, dict]:
     return rule, {**given, **extra}
 
 
-def rate_of(estimator) -> Rate:
+def rate_of(estimator: Any) -> Rate:
     """The learning rate's schedule."""
     schedule, given = estimator.learning_rate, estimator.learning_rate_params
     if callable(schedule):
@@ -71,23 +72,25 @@ def rate_of(estimator) -> Rate:
     return Rate(row, estimator.learning_rate_init, {**defaults, **own, **given})
 
 
-def constraints_of(estimator) -> Constraints:
+def constraints_of(estimator: Any) -> Constraints:
     """Penalties and limits."""
     unlimited = {name: getattr(estimator, name) for name in ("clip_value", "clip_norm", "max_norm")}
     limits = {name: np.inf if value is None else float(value) for name, value in unlimited.items()}
     return Constraints(alpha=float(estimator.alpha), l1=float(estimator.l1), **limits)
 
 
-def mini_batch_size(estimator, n_samples: int) -> int:
+def mini_batch_size(estimator: Any, n_samples: int) -> int:
     """The mini-batch size that an estimator asks for, clipped to the samples."""
     return min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), n_samples)
 
 
-def recipe_of(estimator, n_samples: int, seed: int, incremental: bool) -> Recipe:
+def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> Recipe:
     """The whole recipe of an estimator for so many rows."""
     if not is_stochastic(estimator.solver):
         _refuse_for_lbfgs(estimator)
-        optimizer, hyperparameters, rate, batch_size = None, {}, Rate(SCHEDULES["constant"], 0.0), n_samples
+        optimizer: OptimizerRule | None = None
+        hyperparameters: dict = {}
+        rate, batch_size = Rate(SCHEDULES["constant"], 0.0), n_samples
     else:
         optimizer, hyperparameters = optimizer_of(estimator)
         rate = rate_of(estimator)
@@ -111,7 +114,7 @@ def recipe_of(estimator, n_samples: int, seed: int, incremental: bool) -> Recipe
     )
 
 
-def _refuse_for_lbfgs(estimator):
+def _refuse_for_lbfgs(estimator: Any) -> None:
     """L-BFGS needs a smooth function of the parameters that does not change."""
     limits = estimator.l1, estimator.max_norm, estimator.clip_value, estimator.clip_norm
     dropout = estimator.dropout
@@ -132,7 +135,7 @@ def _refuse_for_lbfgs(estimator):
         )
 
 
-def working_bytes(model: Model, initializer, solver) -> int:
+def working_bytes(model: Model, initializer: Any, solver: Any) -> int:
     """Bytes beside the network's layout that a fit holds at once: initial draws, states, copies."""
     itemsize, shapes = model.dtype.itemsize, model.shapes
     parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in shapes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score
@@ -36,7 +37,7 @@ class Task(ABC):
         """Predictions from the network's outputs."""
 
     @abstractmethod
-    def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight=None) -> float:
+    def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight: Any = None) -> float:
         """Score of outputs against encoded targets, as scikit-learn's early stopping has it."""
 
     def stratify(self, encoded: np.ndarray) -> np.ndarray | None:
@@ -57,17 +58,17 @@ class _Classification(Task):
     binarizer : LabelBinarizer
     """
 
-    def __init__(self, classes, binarizer):
+    def __init__(self, classes: Any, binarizer: LabelBinarizer) -> None:
         self.classes, self.binarizer = classes, binarizer
 
-    def score(self, encoded, outputs, sample_weight=None):
+    def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight: Any = None) -> float:
         """Accuracy."""
         return accuracy_score(self._truth(encoded), self.decode(outputs), sample_weight=sample_weight)
 
-    def _truth(self, encoded):
+    def _truth(self, encoded: np.ndarray) -> np.ndarray:
         return self.binarizer.inverse_transform(encoded)
 
-    def loss(self, name, out_activation):
+    def loss(self, name: str, out_activation: Any) -> str:
         """``log_loss`` is that of each output for itself unless they are shares of one."""
         return "binary_log_loss" if name == "log_loss" and out_activation != "softmax" else name
 
@@ -77,19 +78,19 @@ class Multiclass(_Classification):
 
     output_activation = "softmax"
 
-    def encode(self, y):
+    def encode(self, y: Any) -> np.ndarray:
         """Class numbers."""
         return np.searchsorted(self.classes, y)
 
-    def n_outputs(self, encoded):
+    def n_outputs(self, encoded: np.ndarray) -> int:
         """One a class."""
         return len(self.classes)
 
-    def decode(self, outputs):
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
         """The class of the largest output."""
         return self.classes.take(outputs.argmax(axis=1))
 
-    def _truth(self, encoded):
+    def _truth(self, encoded: np.ndarray) -> np.ndarray:
         return self.classes[encoded]
 
 
@@ -98,16 +99,16 @@ class Independent(_Classification):
 
     output_activation = "logistic"
 
-    def encode(self, y):
+    def encode(self, y: Any) -> np.ndarray:
         """0 or 1 an output."""
         encoded = self.binarizer.transform(y)
         return np.asarray(encoded.toarray() if hasattr(encoded, "toarray") else encoded).astype(bool)
 
-    def n_outputs(self, encoded):
+    def n_outputs(self, encoded: np.ndarray) -> int:
         """One for two classes, else one a label."""
         return encoded.shape[1]
 
-    def decode(self, outputs):
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Labels whose output is above one half; what the label binarizer does, without its checks."""
         if outputs.shape[1] == 1:
             outputs = outputs.ravel()
@@ -115,7 +116,7 @@ class Independent(_Classification):
                 return self.classes.take(outputs > 0.5)
         return self.binarizer.inverse_transform(outputs)
 
-    def stratify(self, encoded):
+    def stratify(self, encoded: np.ndarray) -> np.ndarray | None:
         """By class where there are two: scikit-learn's rule, kept for the same split."""
         return encoded if encoded.shape[1] == 1 else None
 
@@ -124,20 +125,20 @@ class Independent(_Classification):
 class Regression(Task):
     """Numbers."""
 
-    def encode(self, y):
+    def encode(self, y: Any) -> np.ndarray:
         """One column an output."""
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         return y if is_readable(y.dtype) else y.astype(np.float64)
 
-    def n_outputs(self, encoded):
+    def n_outputs(self, encoded: np.ndarray) -> int:
         """One a column."""
         return encoded.shape[1]
 
-    def decode(self, outputs):
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
         """A vector where there is one output."""
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def score(self, encoded, outputs, sample_weight=None):
+    def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight: Any = None) -> float:
         """R squared."""
         return r2_score(encoded, self.decode(outputs), sample_weight=sample_weight)
 
@@ -148,7 +149,7 @@ def classification(binarizer: LabelBinarizer) -> _Classification:
     return kind(binarizer.classes_, binarizer)
 
 
-def classification_of(classes, n_outputs: int, out_activation: str) -> _Classification:
+def classification_of(classes: Any, n_outputs: int, out_activation: str) -> _Classification:
     """The task of a classifier that was put together by hand: classes, outputs, output activation."""
     classes = np.asarray(classes)
     binarizer = LabelBinarizer()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
@@ -10,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from jitmlp.engine.data import is_readable, readable
 
 
-def is_watched(X) -> bool:
+def is_watched(X: Any) -> bool:
     """Whether the kernels notice NaN and infinity in ``X`` while they read it.
 
     Looking for them before costs a pass over all memory, and of a memory map over its disk.
@@ -18,7 +20,7 @@ def is_watched(X) -> bool:
     return type(X) in (np.ndarray, np.memmap) and X.ndim == 2 and is_readable(X.dtype)
 
 
-def validated(estimator, X, y="no_validation", **options):
+def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
 
     Returns ``X``, or ``(X, y)``, as the kernels can read it. Where they are the first to read
@@ -38,7 +40,7 @@ def validated(estimator, X, y="no_validation", **options):
     return (readable(result), *rest) if rest else readable(result)
 
 
-def _check_indices(X):
+def _check_indices(X: Any) -> None:
     """Raise ValueError for a sparse matrix whose indices lie outside of it: wrong addresses."""
     if hasattr(X, "check_format"):
         X.check_format(full_check=True)
@@ -48,7 +50,7 @@ def _check_indices(X):
                 raise ValueError(f"{name} index values must be >= 0 and < {size}")
 
 
-def checked_weights(sample_weight, X, dtype) -> np.ndarray | None:
+def checked_weights(sample_weight: Any, X: Any, dtype: Any) -> np.ndarray | None:
     """Sample weights as float64.
 
     Raises
@@ -67,6 +69,6 @@ def checked_weights(sample_weight, X, dtype) -> np.ndarray | None:
     return weights
 
 
-def explain(estimator, X) -> None:
+def explain(estimator: Any, X: Any) -> None:
     """Let scikit-learn say what is not finite in ``X``."""
     check_array(X, accept_sparse=True, dtype="numeric", input_name="X", estimator=estimator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ _MNIST = {
 }
 
 
-def read_idx(path) -> np.ndarray:
+def read_idx(path: Any) -> np.ndarray:
     """Read one IDX file, gzipped or not.
 
     Parameters
@@ -53,7 +54,7 @@ def read_idx(path) -> np.ndarray:
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def load_mnist(folder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def load_mnist(folder: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Load the four MNIST files of a folder.
 
     Parameters

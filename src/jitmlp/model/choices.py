@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
@@ -23,18 +24,18 @@ from jitmlp_kernels.trace.values import Traced
 HIDDEN_NAMES = tuple(name for name, row in ACTIVATION_NAMES.items() if row.hidden)
 
 
-def refuse(parameter: str, allowed: str, given) -> InvalidParameterError:
+def refuse(parameter: str, allowed: str, given: Any) -> InvalidParameterError:
     """The error for a parameter's value, in scikit-learn's words."""
     return InvalidParameterError(f"The {parameter!r} parameter must be {allowed}. Got {given!r} instead.")
 
 
-def nearest(name, names: Iterable[str]) -> str:
+def nearest(name: Any, names: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for a name that is nearly one of these, else nothing."""
     close = difflib.get_close_matches(str(name), list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _call(function, *arguments):
+def _call(function: Any, *arguments: Any) -> Callable:
     """A function that takes as many of the arguments, of which the last is a parameter, as it names."""
     try:
         positional = [
@@ -84,7 +85,7 @@ class Activation:
         """The name typed, or that of the function."""
         return self.function if isinstance(self.function, str) else _name(self.function)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _represent("Activation", self.function, self.parameter)
 
     @property
@@ -95,20 +96,20 @@ class Activation:
         return _activation_rule(self.function, self.derivative)
 
 
-def _name(function) -> str:
+def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__).strip("<>")
 
 
-def _represent(kind, function, *rest):
+def _represent(kind: Any, function: Any, *rest: Any) -> str:
     given = [repr(function) if isinstance(function, str) else _name(function)]
     return f"{kind}({', '.join([*given, *(repr(r) for r in rest if r is not None)])})"
 
 
-def _one_for_each(result, like):
+def _one_for_each(result: Any, like: Any) -> Any:
     """What a formula returned, if it is one number for each that it was given."""
     if isinstance(result, (Traced, Dual)) or (isinstance(result, np.ndarray) and result.shape == np.shape(like)):
         return result
-    if isinstance(result, (Real, np.ndarray)) and np.ndim(result) == 0:
+    if np.ndim(result) == 0 and isinstance(result, (Real, np.ndarray)):
         return like * 0.0 + float(result)
     what = f"an array of shape {np.shape(result)}" if isinstance(result, np.ndarray) else type(result).__name__
     raise TypeError(f"a formula must return one number for each that it is given, got {what}")
@@ -121,7 +122,7 @@ class _UserActivation(ActivationRule):
     given: Callable | None = None
     built_in: bool = False
 
-    def derivative(self, x, p):
+    def derivative(self, x: Any, p: Any) -> Any:
         """The derivative at the preactivation."""
         if self.given is not None:
             return _one_for_each(_call(self.given, x, p)(x, p), x)
@@ -135,11 +136,11 @@ class _Calls:
     function: Callable
     n_arguments: int
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return _one_for_each(_call(self.function, *[None] * self.n_arguments)(*arguments), arguments[0])
 
 
-def _activation_rule(function, derivative):
+def _activation_rule(function: Any, derivative: Any) -> ActivationRule:
     return _UserActivation(_name(function), _Calls(function, 2), given=derivative)
 
 
@@ -172,7 +173,7 @@ class Loss:
     parameter: float | None = None
     derivative: Callable | None = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return _represent("Loss", self.function, self.parameter)
 
     @property
@@ -215,11 +216,11 @@ class Optimizer:
     hyperparameters: Mapping[str, float] = field(default_factory=dict, hash=False)
     coefficients: Callable | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         slots = (self.slots,) if isinstance(self.slots, str) else tuple(self.slots)
         object.__setattr__(self, "slots", slots)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         slots = f", slots={self.slots!r}" if self.slots else ""
         return f"Optimizer({_name(self.update)}{slots})"
 
@@ -242,7 +243,7 @@ class _Updates:
     function: Callable
     n_slots: int
 
-    def __call__(self, w, g, state, c):
+    def __call__(self, w: Any, g: Any, state: Any, c: Any) -> Any:
         result = self.function(w, g, state, c)
         try:
             new, after = result
@@ -262,12 +263,12 @@ class _Coefficients:
 
     function: Callable | None
 
-    def __call__(self, lr, t, h):
+    def __call__(self, lr: Any, t: Any, h: Any) -> Any:
         own = {} if self.function is None else dict(self.function(lr, t, dict(h)))
         return {"step": np.asarray(t, float), **{name: float(value) for name, value in h.items()}, **own}
 
 
-def _one_activation(activation, parameter_name: str, names) -> tuple[ActivationRule, float]:
+def _one_activation(activation: Any, parameter_name: str, names: Any) -> tuple[ActivationRule, float]:
     wanted = activation if isinstance(activation, Activation) else Activation(activation)
     if callable(wanted.function):
         parameter = 0.0 if wanted.parameter is None else float(wanted.parameter)
@@ -282,12 +283,12 @@ def _one_activation(activation, parameter_name: str, names) -> tuple[ActivationR
         return row, row.default
     if not row.parameter:
         raise refuse(parameter_name, f"without a parameter for {row.name}", activation)
-    if not isinstance(wanted.parameter, Real) or not np.isfinite(wanted.parameter):
+    if not isinstance(wanted.parameter, (int, float, np.number)) or not np.isfinite(wanted.parameter):
         raise refuse(parameter_name, f"an activation with a finite {row.parameter}", activation)
     return row, float(wanted.parameter)
 
 
-def hidden_layers(sizes, activation, dropout, batch_norm: bool) -> tuple[tuple[Layer, ...], float]:
+def hidden_layers(sizes: Any, activation: Any, dropout: Any, batch_norm: bool) -> tuple[tuple[Layer, ...], float]:
     """The hidden layers from the estimators' parameters, and the dropout of the inputs.
 
     Raises
@@ -310,29 +311,29 @@ def hidden_layers(sizes, activation, dropout, batch_norm: bool) -> tuple[tuple[L
     return layers, rates[0]
 
 
-def output_layer(units: int, activation) -> Layer:
+def output_layer(units: int, activation: Any) -> Layer:
     """The output layer with an activation by name."""
     rule, parameter = _one_activation(activation, "out_activation", tuple(ACTIVATION_NAMES))
     return Layer(units, rule, parameter)
 
 
-def is_logistic(activation) -> bool:
+def is_logistic(activation: Any) -> bool:
     """Whether the hidden layers are logistic, which scikit-learn initializes apart."""
     names = activation if isinstance(activation, (tuple, list)) else (activation,)
     return any((a.name if isinstance(a, Activation) else a) in ("logistic", "sigmoid") for a in names)
 
 
-def check_initializer(initializer) -> None:
+def check_initializer(initializer: Any) -> None:
     """Raise unless this is a name of the table, or such a name and a number."""
     name = initializer[0] if isinstance(initializer, tuple) and len(initializer) == 2 else initializer
     number = initializer[1] if isinstance(initializer, tuple) and len(initializer) == 2 else 0.0
     known = isinstance(name, str) and name in INITIALIZERS
-    if not known or not isinstance(number, Real) or not np.isfinite(number):
+    if not known or not isinstance(number, (int, float, np.number)) or not np.isfinite(number):
         allowed = f"a name among {sorted(INITIALIZERS)}{nearest(name, INITIALIZERS)}, or (name, number)"
         raise refuse("initializer", allowed, initializer)
 
 
-def dropout_rates(dropout, n_hidden: int) -> tuple[float, ...]:
+def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     """Shares dropped of the inputs and of every hidden layer from the ``dropout`` parameter.
 
     Raises
@@ -346,13 +347,13 @@ def dropout_rates(dropout, n_hidden: int) -> tuple[float, ...]:
     else:
         rates = (0.0, *(dropout,) * n_hidden)
         allowed = "a number in the range [0, 1)"
-    valid = all(isinstance(rate, Real) and 0 <= float(rate) < 1 for rate in rates)
+    valid = all(isinstance(rate, (int, float, np.number)) and 0 <= float(rate) < 1 for rate in rates)
     if not valid or len(rates) != n_hidden + 1:
         raise refuse("dropout", allowed, dropout)
     return tuple(float(rate) for rate in rates)
 
 
-def checked_values(parameter: str, given, allowed: Mapping[str, Hyperparameter], what: str) -> dict:
+def checked_values(parameter: str, given: Any, allowed: Mapping[str, Hyperparameter], what: str) -> dict:
     """A dict of hyperparameters, each known and in its range.
 
     Raises
@@ -369,7 +370,7 @@ def checked_values(parameter: str, given, allowed: Mapping[str, Hyperparameter],
         if isinstance(limits.default, bool):
             if not isinstance(value, (bool, np.bool_)):
                 raise refuse(parameter, f"a dict whose {name!r} is True or False for {what}", given)
-        elif not isinstance(value, Real) or isinstance(value, bool) or not limits.low <= value < limits.high:
+        elif isinstance(value, bool) or not isinstance(value, Real) or not limits.low <= float(value) < limits.high:
             allowed_range = f"in the range [{float(limits.low):g}, {float(limits.high):g})"
             raise refuse(parameter, f"a dict whose {name!r} is a number {allowed_range} for {what}", given)
     return given

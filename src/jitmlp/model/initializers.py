@@ -8,7 +8,7 @@ initializer, write its draw and add a row to ``INITIALIZERS``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,29 +36,29 @@ class Initializer(NamedTuple):
     bias_bound: Callable | None = None
 
 
-def _uniform(bound):
-    def draw(rng, fan_in, fan_out, p):
+def _uniform(bound: Any) -> Callable:
+    def draw(rng: np.random.RandomState, fan_in: int, fan_out: int, p: Any) -> np.ndarray:
         limit = bound(fan_in, fan_out, p)
         return rng.uniform(-limit, limit, (fan_in, fan_out))
 
     return draw
 
 
-def _normal(deviation):
-    def draw(rng, fan_in, fan_out, p):
+def _normal(deviation: Any) -> Callable:
+    def draw(rng: np.random.RandomState, fan_in: int, fan_out: int, p: Any) -> np.ndarray:
         return rng.normal(0.0, deviation(fan_in, fan_out, p), (fan_in, fan_out))
 
     return draw
 
 
-def _orthogonal(rng, fan_in, fan_out, gain):
+def _orthogonal(rng: np.random.RandomState, fan_in: int, fan_out: int, gain: Any) -> np.ndarray:
     tall = rng.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
     q *= np.sign(np.diag(r))  # without it the distribution is not uniform
     return gain * (q if fan_in >= fan_out else q.T)
 
 
-def _sklearn_bound(fan_in, fan_out, factor):
+def _sklearn_bound(fan_in: int, fan_out: int, factor: Any) -> float:
     return np.sqrt(factor / (fan_in + fan_out))
 
 
@@ -86,9 +86,7 @@ INITIALIZERS = (
         "N(0, 2 / (m + n))",
         "Glorot & Bengio 2010",
     ),
-    Initializer(
-        "he_uniform", _uniform(lambda m, n, p: np.sqrt(6 / m)), "U(-b, b), b = sqrt(6 / m)", "He et al. 2015"
-    ),
+    Initializer("he_uniform", _uniform(lambda m, n, p: np.sqrt(6 / m)), "U(-b, b), b = sqrt(6 / m)", "He et al. 2015"),
     Initializer("he_normal", _normal(lambda m, n, p: np.sqrt(2 / m)), "N(0, 2 / m)", "He et al. 2015"),
     Initializer(
         "lecun_uniform",
@@ -104,7 +102,9 @@ INITIALIZERS = (
 BY_NAME = {row.name: row for row in INITIALIZERS}
 
 
-def draw_layer(initializer, random_state, fan_in: int, fan_out: int, logistic: bool):
+def draw_layer(
+    initializer: Any, random_state: Any, fan_in: int, fan_out: int, logistic: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights and intercepts of one layer in float64.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Parameters:
     batch_norms: tuple[BatchNorm | None, ...]
 
     @classmethod
-    def of(cls, weights, biases, batch_norms=()) -> Parameters:
+    def of(cls, weights: Any, biases: Any, batch_norms: Any = ()) -> Parameters:
         """From sequences of arrays, by default without batch normalization."""
         return cls(tuple(weights), tuple(biases), tuple(batch_norms) or (None,) * len(weights))
 
@@ -57,7 +58,12 @@ class Parameters:
         """The parameters with every array replaced by ``function(array)``."""
         norms = [
             norm
-            and BatchNorm(*(a if a is None else function(a) for a in (norm.gamma, norm.beta, norm.mean, norm.variance)))
+            and BatchNorm(
+                function(norm.gamma),
+                function(norm.beta),
+                None if norm.mean is None else function(norm.mean),
+                None if norm.variance is None else function(norm.variance),
+            )
             for norm in self.batch_norms
         ]
         return Parameters(tuple(map(function, self.weights)), tuple(map(function, self.biases)), tuple(norms))
@@ -85,7 +91,7 @@ class Parameters:
         """The weights and biases that compute the same, in prediction, without batch normalization."""
         weights, biases = list(self.weights), list(self.biases)
         for l, norm in enumerate(self.batch_norms):
-            if norm is not None:
+            if norm is not None and norm.variance is not None:
                 scale = norm.gamma / np.sqrt(norm.variance + EPSILON)
                 weights[l] = weights[l] * scale
                 biases[l] = (biases[l] - norm.mean) * scale + norm.beta

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from jitmlp.engine.data import Data
     from jitmlp.training.stochastic import Run
 
 
@@ -48,7 +49,7 @@ class Validation(Callback):
     verbose : bool
     """
 
-    def __init__(self, score: Function, data, rows: np.ndarray, verbose: bool = False):
+    def __init__(self, score: Function, data: Data, rows: np.ndarray, verbose: bool = False) -> None:
         self.score, self.data, self.rows, self.verbose = score, data, rows, verbose
 
     def on_epoch_end(self, run: Run) -> None:
@@ -96,7 +97,7 @@ class Plateau(Callback):
     verbose : bool
     """
 
-    def __init__(self, what: str = "Training loss", verbose: bool = False):
+    def __init__(self, what: str = "Training loss", verbose: bool = False) -> None:
         self.what, self.verbose = what, verbose
 
     def on_epoch_end(self, run: Run) -> None:
@@ -117,7 +118,7 @@ class Plateau(Callback):
             run.trainer.rate = state
             run.waited = 0
 
-    def _print(self, message):
+    def _print(self, message: str) -> None:
         if self.verbose:
             print(message)
 
@@ -131,7 +132,7 @@ class Call(Callback):
         ``function(run)``.
     """
 
-    def __init__(self, function: Function):
+    def __init__(self, function: Function) -> None:
         self.function = function
 
     def on_epoch_end(self, run: Run) -> None:
@@ -142,6 +143,5 @@ class Call(Callback):
                 run.stop("callback")
         elif answer is not None:
             raise TypeError(
-                f"The 'callback' parameter must return True to stop, False or None to go on. "
-                f"Got {answer!r} instead."
+                f"The 'callback' parameter must return True to stop, False or None to go on. Got {answer!r} instead."
             )

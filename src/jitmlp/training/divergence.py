@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitmlp.engine.workspace import Workspace
 from jitmlp.model.parameters import Parameters
 
 EXPLOSION = 1e10  # times the first loss: no longer a detour
@@ -22,11 +23,11 @@ class DivergenceError(ValueError):
         The last good weights, of the end of the last epoch with a finite loss.
     """
 
-    def __init__(self, message: str, last_good: Parameters):
+    def __init__(self, message: str, last_good: Parameters) -> None:
         super().__init__(message)
         self.coefs, self.intercepts = list(last_good.weights), list(last_good.biases)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return DivergenceError, (self.args[0], Parameters.of(self.coefs, self.intercepts))
 
 
@@ -35,15 +36,14 @@ class Diverged(Exception):
 
 
 ADVICE = (
-    "Try a smaller learning_rate_init, inputs of a common scale (normalize='standard'), "
-    "clip_norm, or dtype='float64'"
+    "Try a smaller learning_rate_init, inputs of a common scale (normalize='standard'), clip_norm, or dtype='float64'"
 )
 
 
 class Divergence:
     """Watches the losses of a workspace, and keeps its last good parameters."""
 
-    def __init__(self, workspace):
+    def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.first_loss: float | None = None
         self.epoch = 0
@@ -75,7 +75,9 @@ class Divergence:
         """What to say of numbers that are not finite."""
         now = self.workspace.parameters()
         layers = [
-            l for l, (w, b) in enumerate(zip(now.weights, now.biases)) if not (np.isfinite(w).all() and np.isfinite(b).all())
+            l
+            for l, (w, b) in enumerate(zip(now.weights, now.biases))
+            if not (np.isfinite(w).all() and np.isfinite(b).all())
         ]
         good = [float(np.abs(w).max()) for w in now.weights if w.size and np.isfinite(w).all()]
         where = f"weights of layer {layers[0]} are not finite" if layers else "the outputs are not finite"
@@ -88,6 +90,4 @@ class Divergence:
 
     def explain_explosion(self, loss: float, rate: float) -> str:
         """What to say of a finite loss that has exploded."""
-        return (
-            f"The training loss has grown from {self.first_loss:.3g} to {loss:.3g} at learning rate {rate:.3g}. {ADVICE}."
-        )
+        return f"The training loss has grown from {self.first_loss:.3g} to {loss:.3g} at learning rate {rate:.3g}. {ADVICE}."

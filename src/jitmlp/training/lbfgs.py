@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -22,7 +23,7 @@ HISTORY_PAIRS = 10  # of steps and gradients that L-BFGS-B keeps, each as long a
 class FullBatchLoss:
     """Loss and gradient of the whole data as a function of the flat parameters."""
 
-    def __init__(self, model: Model, recipe: Recipe, data: Data, start: Start):
+    def __init__(self, model: Model, recipe: Recipe, data: Data, start: Start) -> None:
         self.data, self.constraints, self.start = data, recipe.constraints, start
         self.order = np.arange(data.n_samples)
         self.table = GRADIENT.table(np.ones(1), np.ones(1), {})
@@ -30,7 +31,7 @@ class FullBatchLoss:
         parameters = sum(a.size for a in start.parameters.arrays())
         check_memory(self.workspace.layout, more=8 * parameters * (2 * HISTORY_PAIRS + 8))
 
-    def __call__(self, flat):
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         workspace, n = self.workspace, self.data.n_samples
         workspace.load(self.start.parameters.like(flat))
         workspace.take_loss()
@@ -47,9 +48,9 @@ def train_lbfgs(model: Model, recipe: Recipe, data: Data, start: Start, verbose:
     Fit
         After an interrupt with the parameters of the last whole iteration.
     """
-    latest = {"x": start.parameters.flat(), "n": 0, "loss": None}
+    latest: dict[str, Any] = {"x": start.parameters.flat(), "n": 0, "loss": None}
 
-    def report(intermediate_result):
+    def report(intermediate_result: Any) -> None:
         loss = np.float64(intermediate_result.fun)
         latest.update(x=intermediate_result.x.copy(), loss=loss, n=latest["n"] + 1)
         if verbose:

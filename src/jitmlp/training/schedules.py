@@ -52,13 +52,13 @@ class Schedule:
     formula: str = ""
 
 
-def _warmup_cosine(s, n, e, p):
+def _warmup_cosine(s: np.ndarray, n: int, e: int, p: Mapping[str, float]) -> np.ndarray:
     first = max(1.0, p["warmup"] * n)
     rest = np.clip((s - first) / max(1.0, n - first), 0, 1)
     return np.where(s < first, (s + 1) / first, 0.5 * (1 + np.cos(np.pi * rest)))
 
 
-def _one_cycle(s, n, e, p):
+def _one_cycle(s: np.ndarray, n: int, e: int, p: Mapping[str, float]) -> np.ndarray:
     """Smith & Topin 2018 with cosine annealing, as PyTorch's OneCycleLR."""
     peak = max(1.0, p["warmup"] * n - 1)
     rise = np.clip(s / peak, 0, 1)
@@ -71,15 +71,15 @@ def _one_cycle(s, n, e, p):
     )
 
 
-def _invscaling(state, initial, t, loss, p):
+def _invscaling(state: RateState, initial: float, t: int, loss: float, p: Mapping[str, float]) -> RateState:
     return state._replace(rate=initial / (t + 1) ** p["power_t"])
 
 
-def _fifth(state):
+def _fifth(state: RateState) -> RateState | None:
     return None if state.rate <= SMALLEST_RATE else state._replace(rate=state.rate / 5.0)
 
 
-def _reduce_on_plateau(state, initial, t, loss, p):
+def _reduce_on_plateau(state: RateState, initial: float, t: int, loss: float, p: Mapping[str, float]) -> RateState:
     if loss < state.best * (1 - p["threshold"]):
         return state._replace(best=loss, waited=0)
     if state.waited + 1 > p["patience"]:
@@ -180,7 +180,9 @@ class Rate:
         schedule = self.schedule.name if isinstance(self.schedule, Schedule) else self.schedule
         return schedule, float(self.initial), tuple(sorted(self.parameters.items()))
 
-    def rates(self, state: RateState, first_step: int, n_steps: int, max_epochs: int, cyclic: bool = False):
+    def rates(
+        self, state: RateState, first_step: int, n_steps: int, max_epochs: int, cyclic: bool = False
+    ) -> np.ndarray:
         """Learning rates of one epoch of ``n_steps``, of which ``first_step`` came before.
 
         Raises
@@ -200,10 +202,10 @@ class Rate:
             total = max(total, first_step + n_steps)
         return self.initial * self.schedule.factor(steps, total, n_steps, self.parameters)
 
-    def _of_user(self, steps):
+    def _of_user(self, steps: np.ndarray) -> np.ndarray:
         rates = np.empty(len(steps))
         for i, step in enumerate(steps):
-            rate = self.schedule(int(step))
+            rate = self.schedule(int(step))  # type: ignore[operator]
             try:
                 rates[i] = float(rate)
             except (TypeError, ValueError):
@@ -215,7 +217,7 @@ class Rate:
                 )
         return rates
 
-    def end_epoch(self, state: RateState, rates, t: int, loss: float) -> RateState:
+    def end_epoch(self, state: RateState, rates: np.ndarray, t: int, loss: float) -> RateState:
         """The state after an epoch, ``t`` samples into training."""
         state = state._replace(rate=float(rates[-1])) if len(rates) else state
         if isinstance(self.schedule, Schedule) and self.schedule.end_epoch is not None:
@@ -232,6 +234,3 @@ class Rate:
     def reacts_to_plateau(self) -> bool:
         """Whether a plateau need not be the end."""
         return isinstance(self.schedule, Schedule) and self.schedule.at_plateau is not None
-
-
-

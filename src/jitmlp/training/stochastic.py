@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -40,7 +41,9 @@ class Run:
         See :class:`~jitmlp.training.recipe.History`.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, start: Start, random_state, workspace: Workspace | None):
+    def __init__(
+        self, model: Model, recipe: Recipe, start: Start, random_state: Any, workspace: Workspace | None
+    ) -> None:
         self.model, self.recipe, self.random_state = model, recipe, random_state
         self.trainer = Trainer(model, recipe, start, workspace)
         h = start.history
@@ -49,7 +52,7 @@ class Run:
         self.best_loss, self.best_score, self.waited, self.samples = h.best_loss, h.best_score, h.waited, h.samples
         self.loss: float = h.losses[-1] if h.losses else np.nan
         self.epoch, self.reason = 0, ""
-        self._best = None
+        self._best: list[np.ndarray] | None = None
 
     def stop(self, reason: str) -> None:
         """Make this epoch the last."""
@@ -147,7 +150,7 @@ def train(
         return fit
 
 
-def _run_epoch(run, data, rows, shuffle):
+def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarray:
     """One epoch, and what it leaves in the run; returns the rows in their new order."""
     if shuffle:
         drawn = np.arange(len(rows))
@@ -164,7 +167,7 @@ def _run_epoch(run, data, rows, shuffle):
     return rows
 
 
-def _diverged(run, message):
+def _diverged(run: Run, message: str) -> Fit:
     """What comes of a run whose loss is not finite, as the recipe asks."""
     how = run.recipe.on_divergence
     if how == "raise":
@@ -179,7 +182,7 @@ def _diverged(run, message):
     return run.fit()
 
 
-def _warn_of_explosion(run):
+def _warn_of_explosion(run: Run) -> None:
     divergence = run.trainer.divergence
     if run.reason != "interrupt" and divergence.exploded(run.loss):
         rate = run.rates[-1] if run.rates else np.nan

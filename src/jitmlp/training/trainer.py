@@ -28,8 +28,9 @@ class Trainer:
         One that has the right shape already.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, start: Start, workspace: Workspace | None = None):
-        self.recipe = recipe
+    def __init__(self, model: Model, recipe: Recipe, start: Start, workspace: Workspace | None = None) -> None:
+        assert recipe.optimizer is not None, "L-BFGS has its own loop"
+        self.recipe, self.optimizer = recipe, recipe.optimizer
         accumulate = recipe.constraints.clip_norm < np.inf
         if workspace is None:
             workspace = Workspace(model, recipe.batch_size, recipe.n_threads, recipe.optimizer, accumulate)
@@ -70,12 +71,10 @@ class Trainer:
             n_threads, limit = self.threads.next()
             n_chunk = min(limit, n_steps - done)
             numbers = np.arange(self.steps + 1, self.steps + 1 + n_chunk, dtype=float)
-            table = recipe.optimizer.table(rates[done : done + n_chunk], numbers, recipe.hyperparameters)
+            table = self.optimizer.table(rates[done : done + n_chunk], numbers, recipe.hyperparameters)
             rows = order[done * batch_size : (done + n_chunk) * batch_size]
             start = time.perf_counter()
-            workspace.train(
-                data, rows, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads
-            )
+            workspace.train(data, rows, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads)
             self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk)
             self.steps += n_chunk
             done += n_chunk
@@ -83,10 +82,10 @@ class Trainer:
             interrupts.answer_pending()
         return workspace.take_loss() / len(order)
 
-    def state(self, random_state=None) -> OptimizerState:
+    def state(self, random_state: tuple | None = None) -> OptimizerState:
         """A copy of the optimizer's state."""
         return OptimizerState(
-            self.recipe.optimizer,
+            self.optimizer,
             self.workspace.state(),
             self.steps,
             self.rate,
