@@ -5,8 +5,9 @@ import time
 import numpy as np
 
 from jitmlp.engine.data import Data
+from jitmlp.engine.job import Job
 from jitmlp.engine.program import Program
-from jitmlp.engine.workspace import Constraints, Job, Workspace
+from jitmlp.engine.workspace import Constraints, Workspace
 from jitmlp.model.model import Layer, Model
 from jitmlp.model.parameters import Parameters
 from jitmlp_kernels.pieces.records import GROUP_ROWS

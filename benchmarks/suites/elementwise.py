@@ -4,7 +4,7 @@ import numpy as np
 
 from jitmlp_kernels.pieces import batch_norm, gather, rows
 from jitmlp_kernels.pieces.records import GROUP_ROWS
-from jitmlp_kernels.pieces.weights import update_vector
+from jitmlp_kernels.pieces.vectors import update_vector
 from jitmlp_kernels.rules.activations import ACTIVATIONS
 from jitmlp_kernels.rules.losses import LOSSES
 from jitmlp_kernels.rules.optimizers import OPTIMIZERS

@@ -115,6 +115,7 @@ def test_signatures_are_those_of_the_table(name):
     assert mine == [p for p in theirs if p in mine]
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_every_parameter_and_attribute_is_documented(name):
     cls, documentation = getattr(jitmlp, name), inspect.getdoc(getattr(jitmlp, name))
@@ -136,7 +137,11 @@ def test_constraints_are_made_from_the_table():
 def test_what_is_exported_is_there_and_public():
     for name in jitmlp.__all__:
         assert getattr(jitmlp, name) is not None
-    estimators = [n for n in jitmlp.__all__ if isinstance(getattr(jitmlp, n), type) and issubclass(getattr(jitmlp, n), BaseEstimator)]
+    estimators = [
+        n
+        for n in jitmlp.__all__
+        if isinstance(getattr(jitmlp, n), type) and issubclass(getattr(jitmlp, n), BaseEstimator)
+    ]
     assert {"MLPClassifier", "MLPRegressor", "Perceptron"} <= set(estimators)
 
 

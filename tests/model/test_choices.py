@@ -12,7 +12,7 @@ import reference
 from helpers import Constraints, Data
 from jitmlp import Activation, FormulaError, Loss, MLPClassifier, MLPRegressor, Optimizer, formulas
 from jitmlp.engine.workspace import Workspace
-from jitmlp.model.choices import output_layer
+from jitmlp.model.layers import output_layer
 from jitmlp.model.model import Layer, Model
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
@@ -77,7 +77,9 @@ def network(activation, loss, output="identity", dtype="float64", **layer):
         np.dtype(dtype), getattr(loss, "parameter", None) or 0.0,
     )  # fmt: skip
     rng = np.random.default_rng(0)
-    start = Parameters.of([rng.normal(size=s) * 0.7 for s in model.shapes], [rng.normal(size=s[1]) for s in model.shapes])
+    start = Parameters.of(
+        [rng.normal(size=s) * 0.7 for s in model.shapes], [rng.normal(size=s[1]) for s in model.shapes]
+    )
     return model, Parameters(start.weights, start.biases, new_batch_norms(model))
 
 

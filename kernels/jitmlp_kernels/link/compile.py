@@ -12,7 +12,8 @@ import numpy as np
 from llvmlite import ir
 
 from jitmlp_kernels.link.store import Code
-from jitmlp_kernels.trace.emitter import ADDRESS, PIECE, Emitter, Pointer
+from jitmlp_kernels.trace.emitter import PIECE, Emitter
+from jitmlp_kernels.trace.pointers import Pointer
 from jitmlp_kernels.trace.target import cpu_name, feature_string
 
 # LLVM's compiler and loader take one thread at a time
@@ -90,6 +91,3 @@ _piece_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_
 def callable_piece(address: int):
     """A Python function that calls the piece at an address."""
     return _piece_type(address)
-
-
-__all__ = ["ADDRESS", "LOCK", "callable_piece", "compile_module", "compile_numba", "install", "trace_piece"]

@@ -12,7 +12,7 @@ import ctypes
 
 import numpy as np
 
-from jitmlp_kernels.trace.emitter import Fields
+from jitmlp_kernels.trace.pointers import Fields
 from jitmlp_kernels.trace.target import VECTOR_BYTES
 
 LOW_BITS = 2**64 - 1

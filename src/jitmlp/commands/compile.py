@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from jitmlp.engine.data import Kind
-from jitmlp.engine.layout import Layout, Operands, aligned_zeros
+from jitmlp.engine.job import DRIVER
+from jitmlp.engine.layout import Layout, aligned_zeros
+from jitmlp.engine.operands import Operands
 from jitmlp.engine.program import Plan, prediction_program, training_program
-from jitmlp.engine.workspace import DRIVER
 from jitmlp.model.model import Layer, Model, Scaling
 from jitmlp_kernels.link import folder, progress
 from jitmlp_kernels.link.pieces import Piece, compile_piece, piece

@@ -13,7 +13,8 @@ from sklearn.utils import check_array
 from jitmlp.engine.data import Data
 from jitmlp.engine.layout import MAX_BLOCK_ROWS
 from jitmlp.engine.workspace import Constraints, Workspace
-from jitmlp.model.choices import Loss, checked_values, hidden_layers, nearest, output_layer
+from jitmlp.model.choices import Loss, checked_values, nearest
+from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import Parameters
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitmlp.engine.data import Kind
-from jitmlp.engine.layout import LayerOperands, Operands
+from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
-from jitmlp_kernels.pieces import batch_norm, gather, rows, weights
+from jitmlp_kernels.pieces import batch_norm, gather, rows, vectors, weights
 from jitmlp_kernels.pieces.product import product
-from jitmlp_kernels.pieces.records import CALL, NOTHING, PHASE, new
+from jitmlp_kernels.pieces.records import CALL, PHASE, new
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 
 
@@ -157,14 +157,14 @@ def _update(program: Program, model: Model, places: Operands, optimizer: Optimiz
     for l, layer in enumerate(model.layers):
         place = places.layers[l]
         if direct:
-            program.call(weights.step_bias, place.bias, optimizer=optimizer)
+            program.call(vectors.step_bias, place.bias, optimizer=optimizer)
         else:
-            program.call(weights.accumulate_bias, place.bias)
+            program.call(vectors.accumulate_bias, place.bias)
             program.call(weights.accumulate_weights, place.weights)
         if plan.clip_norm:
-            program.call(weights.square_vector, {**place.bias_gradients, "starts_square": 1})
+            program.call(vectors.square_vector, {**place.bias_gradients, "starts_square": 1})
             for vector in place.batch_norm_vectors if layer.batch_norm else ():
-                program.call(weights.square_vector, vector)
+                program.call(vectors.square_vector, vector)
             program.call(weights.square_weights, place.weights)
             continue
         _update_layer(program, layer, place, optimizer, plan.l1, direct)
@@ -183,9 +183,9 @@ def _update_layer(
     program: Program, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, l1: Any, direct: bool
 ) -> None:
     if not direct:
-        program.call(weights.update_vector, place.bias_gradients, optimizer=optimizer)
+        program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
     for vector in place.batch_norm_vectors if layer.batch_norm else ():
-        program.call(weights.update_vector, vector, optimizer=optimizer)
+        program.call(vectors.update_vector, vector, optimizer=optimizer)
     body = weights.step_weights if direct else weights.update_weights
     program.call(body, place.weights, optimizer=optimizer, l1=l1)
 
@@ -204,7 +204,7 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         program.phase(by_rows=False, block=block)
         if block < plan.blocks - 1:
             for place in places.layers:
-                program.call(weights.accumulate_bias, place.bias)
+                program.call(vectors.accumulate_bias, place.bias)
                 program.call(weights.accumulate_weights, place.weights)
     program.call(weights.mini_batch_totals)
     _update(program, model, places, optimizer, plan)
@@ -219,6 +219,3 @@ def prediction_program(model: Model, places: Operands, kind: Kind) -> Program:
     _forward(program, model, places, training=False)
     program.call(rows.copy_outputs, places.outputs_place)
     return program
-
-
-__all__ = ["NOTHING", "Plan", "Program", "prediction_program", "training_program"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from jitmlp.engine.data import Data, address
+from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.memory import check_memory
-from jitmlp.engine.program import Plan, Program, prediction_program, training_program
+from jitmlp.engine.operands import Operands
+from jitmlp.engine.program import Plan, prediction_program, training_program
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
-from jitmlp_kernels.link.compile import callable_piece
-from jitmlp_kernels.link.pieces import INTERPRETED, interpret, link, piece
 from jitmlp_kernels.pieces.batch_norm import EPSILON, RUNNING_INVERSE, RUNNING_MEAN, RUNNING_VARIANCE
-from jitmlp_kernels.pieces.records import GROUP_ROWS, JOB, LINE, UNIT_BYTES, new
+from jitmlp_kernels.pieces.records import GROUP_ROWS, UNIT_BYTES
 from jitmlp_kernels.rules.optimizers import OptimizerRule
-from jitmlp_kernels.step import run
 
 
 class NonFiniteInputs(ValueError):
@@ -47,66 +45,6 @@ class Constraints:
     clip_value: float = np.inf
     clip_norm: float = np.inf
     max_norm: float = np.inf
-
-
-def _struct(dtype: np.dtype) -> Any:
-    """A ctypes structure over a record: its fields are set three times as fast as NumPy's."""
-    kinds = {"u": ctypes.c_uint64, "i": ctypes.c_int64, "f": ctypes.c_double}
-    fields = [(name, kinds[dtype[name].kind]) for name in dtype.names or ()]
-    return type("Job", (ctypes.Structure,), {"_fields_": fields})
-
-
-_Job = _struct(JOB)
-_entries: dict[str, object] = {}
-
-
-DRIVER = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run.run_member)]
-
-
-def _driver(program: Program, team: bool) -> dict[str, Any]:
-    """The driver's pieces, linked with those of the first program: one thread's share of a phase ..."""
-    phase, alone, member = link([*DRIVER, *program.pieces])[:3]
-    if team and not INTERPRETED:
-        run.team_runner()
-    if not _entries:
-        _entries["phase"], _entries["member"] = phase, member
-        _entries["alone"] = interpret(DRIVER[1]) if INTERPRETED else callable_piece(alone)
-    return _entries
-
-
-class Job:
-    """What the kernels are told in one call, kept from call to call."""
-
-    def __init__(self, workspace: Workspace, program: Program) -> None:
-        entries = _driver(program, workspace.n_threads > 1 and workspace.optimizer is not None)
-        self.phases, self.calls, self.operands = program.tables()
-        self.labels = [wanted.label for wanted, _ in program.calls]
-        self.record = new(JOB)
-        self.fields = _Job.from_buffer(self.record)
-        self.address = self.record.ctypes.data
-        self._alone, self._member = entries["alone"], entries["member"]
-        self.set(
-            phases=self.phases.ctypes.data,
-            n_phases=len(self.phases),
-            calls=self.calls.ctypes.data,
-            run_phase=entries["phase"],
-            **workspace.constants,
-        )
-
-    def set(self, **values: Any) -> None:
-        """Fill in fields."""
-        for name, value in values.items():
-            setattr(self.fields, name, value)
-
-    def run_alone(self) -> None:
-        """Run on this thread."""
-        self._alone(self.address, self.address, self.address)
-
-    def run_team(self, n_threads: Any) -> None:
-        """Run on several threads of Numba's pool."""
-        team = aligned_zeros(LINE * n_threads, np.uint8)
-        self.fields.team = team.ctypes.data
-        run.team_runner()(self._member, self.address, n_threads)
 
 
 class Workspace:
@@ -163,7 +101,7 @@ class Workspace:
                 padded[: len(values)] = values
             scratch = np.zeros(layout.inputs_row * n_threads)
         self._scaling = scaling, scratch  # kept alive
-        self.operands = layout.operands(self.memory, scaling, scratch)
+        self.operands = Operands(layout, self.memory, scaling, scratch)
         at = self.operands.at
         self.constants = {
             "units": self._units.ctypes.data,

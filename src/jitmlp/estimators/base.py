@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
-from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.engine.layout import Layout
 from jitmlp.engine.memory import check_memory
 from jitmlp.engine.normalization import learn_normalization
-from jitmlp.engine.threads import available_threads
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
+from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, recipe_of, working_bytes
 from jitmlp.estimators.tasks import Task
-from jitmlp.estimators.validation import checked_weights, explain, is_watched, validated
-from jitmlp.model.choices import Loss, check_initializer, hidden_layers, is_logistic, output_layer, refuse
+from jitmlp.estimators.validation import checked_weights, explain
 from jitmlp.model.initializers import draw_layer
+from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
 from jitmlp.model.model import Model, Scaling
-from jitmlp.model.parameters import BatchNorm, Parameters, new_batch_norms
+from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training import callbacks
 from jitmlp.training.lbfgs import train_lbfgs
 from jitmlp.training.recipe import Fit, History, Recipe, Start
 from jitmlp.training.stochastic import Run, train
-from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
-from jitmlp_kernels.rules.losses import LossRule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Problem:
     random_state: np.random.RandomState
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(Prediction):
     """Base class of :class:`MLPClassifier` and :class:`MLPRegressor`."""
 
     _parameter_constraints: dict
@@ -82,23 +76,6 @@ class BaseMLP(BaseEstimator, ABC):
     @abstractmethod
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
         """Validated ``(X, y, task)``; what is found goes to the attributes of ``draft``."""
-
-    @abstractmethod
-    def _task(self) -> Task:
-        """The task of the fitted model."""
-
-    def _loss_rule(self, task: Task, out_activation: str) -> tuple[LossRule, float]:
-        """The loss and its parameter."""
-        if isinstance(self.loss, Loss):
-            return self.loss.rule, 0.0 if self.loss.parameter is None else float(self.loss.parameter)
-        rule = LOSSES[task.loss(self.loss, out_activation)]
-        return rule, self._loss_parameter(rule)
-
-    def _loss_parameter(self, rule: LossRule) -> float:
-        return rule.default
-
-    def _out_activation(self, task: Task) -> str:
-        return self.out_activation or task.output_activation
 
     # Fitting
 
@@ -206,12 +183,6 @@ class BaseMLP(BaseEstimator, ABC):
         found = {name: value for name, value in vars(draft).items() if vars(self).get(name) is not value}
         return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state)
 
-    def _draft(self) -> Self:
-        """A copy that validation may write its attributes to."""
-        draft = object.__new__(type(self))
-        draft.__dict__.update(self.__dict__)
-        return draft
-
     def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
         """Raise if what was fitted before cannot go on."""
         fitted = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
@@ -243,10 +214,6 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _learn_scaling(self, X: Any) -> Scaling | None:
         return None if self.normalize is None else Scaling(*learn_normalization(self.normalize, X))
-
-    def _fitted_scaling(self) -> Scaling | None:
-        shift = getattr(self, "input_shift_", None)
-        return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
 
     def _start(self, model: Model, first: bool, incremental: bool, random_state: Any, initial: Any) -> Start:
         """Parameters and history to begin from, drawn in scikit-learn's order or those of the last fit."""
@@ -284,12 +251,6 @@ class BaseMLP(BaseEstimator, ABC):
         if not all(np.isfinite(array).all() for array in arrays):
             raise ValueError(f"{name} must be finite")
         return arrays
-
-    def _fitted_parameters(self) -> Parameters:
-        norms: list = [None] * len(self.coefs_)
-        for l, vectors in enumerate(getattr(self, "batch_norm_", None) or ()):
-            norms[l] = BatchNorm(*vectors)
-        return Parameters.of(self.coefs_, self.intercepts_, norms)
 
     def _fitted_history(self) -> History:
         best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
@@ -446,145 +407,3 @@ class BaseMLP(BaseEstimator, ABC):
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
             )
         return True
-
-    # Prediction
-
-    def _fitted_model(self) -> Model:
-        """What the fitted attributes compute now, whoever set them.
-
-        Raises
-        ------
-        ValueError
-            If they do not fit together.
-        """
-        coefs = [np.asarray(coef) for coef in self.coefs_]
-        intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
-        if len(coefs) != len(intercepts) or not coefs:
-            raise ValueError(f"coefs_ has {len(coefs)} layers, intercepts_ has {len(intercepts)}")
-        for l, (coef, intercept) in enumerate(zip(coefs, intercepts)):
-            fan_in = coefs[l - 1].shape[-1] if l else coef.shape[0]
-            if coef.ndim != 2 or coef.shape[0] != fan_in or intercept.shape != coef.shape[1:]:
-                raise ValueError(
-                    f"coefs_[{l}] must have shape ({fan_in}, fan_out) and intercepts_[{l}] (fan_out,), "
-                    f"got {coef.shape} and {intercept.shape}"
-                )
-        sizes = [coef.shape[1] for coef in coefs]
-        activation = self.activation
-        if isinstance(activation, (tuple, list)) and len(activation) != len(sizes) - 1:
-            raise refuse("activation", f"one name, or one a hidden layer ({len(sizes) - 1})", activation)
-        hidden, _ = hidden_layers(sizes[:-1], activation, 0.0, False)
-        dtype = np.dtype(np.float32 if coefs[0].dtype == np.float32 else np.float64)
-        out_activation = self.__dict__.get("out_activation_")
-        if out_activation is None:
-            out_activation = self._out_activation(self._task())
-        loss = self._loss_rule(self._task(), out_activation)
-        return Model(
-            coefs[0].shape[0],
-            (*hidden, output_layer(sizes[-1], out_activation)),
-            loss[0],
-            dtype,
-            loss[1],
-            scaling=self._fitted_scaling(),
-        )
-
-    def _contents(self) -> tuple:
-        """All that a prediction depends on; arrays among it are compared by identity."""
-        norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
-        scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
-        return (
-            self.activation,
-            self.__dict__.get("out_activation_"),
-            *self.coefs_,
-            *self.intercepts_,
-            *norms,
-            *scaling,
-        )
-
-    @staticmethod
-    def _is_current(packed: tuple, contents: tuple) -> bool:
-        if len(packed) != len(contents) or packed[0] != contents[0] or packed[1] != contents[1]:
-            return False
-        for old, new in zip(packed[2:], contents[2:]):
-            if old is not new or (new is not None and new.flags.writeable):
-                return False
-        return True
-
-    def _borrow_network(self) -> tuple:
-        """A network with the current parameters that no other thread is using."""
-        contents = self._contents()
-        idle = self.__dict__.setdefault("_packed", [])
-        try:
-            borrowed = idle.pop()
-            if self._is_current(borrowed[0], contents):
-                return borrowed
-        except IndexError:
-            pass
-        workspace = Workspace(self._fitted_model(), n_threads=available_threads(self.n_threads))
-        workspace.load(self._fitted_parameters().folded())
-        return contents, workspace
-
-    def _return_network(self, borrowed: tuple) -> None:
-        """Keep a network for the next prediction; one for each thread at a time would be too many."""
-        if len(self._packed) < 2:
-            self._packed.append(borrowed)
-
-    def _is_plain(self, X: Any) -> bool:
-        """Whether an array needs none of scikit-learn's validation.
-
-        It takes ten times as long as the network for a single row.
-        """
-        return (
-            is_watched(X)
-            and X.shape[0] > 0
-            and X.shape[1] == self.__dict__.get("n_features_in_", -1)
-            and "feature_names_in_" not in self.__dict__
-        )
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Outputs of the network, shape (n_samples, n_outputs)."""
-        if "coefs_" not in self.__dict__:
-            check_is_fitted(self)
-        if not self._is_plain(X):
-            if "n_features_in_" in self.__dict__:
-                X = validated(self, X, reset=False)
-            else:  # put together by hand
-                X = validated(self._draft(), X, reset=True)
-        borrowed = self._borrow_network()
-        try:
-            return borrowed[1].predict(Data(X))
-        except NonFiniteInputs:
-            explain(self, X)
-            raise
-        finally:
-            self._return_network(borrowed)
-
-    @property
-    def network_(self) -> NeuralNetwork:
-        """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
-        check_is_fitted(self)
-        return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
-
-    # Protocols
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "coefs_" in self.__dict__
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__().copy()
-        for name in ("_packed", "_workspace"):
-            state.pop(name, None)
-        if state.get("callback") is not None:  # no part of a fitted model's state
-            state["callback"] = None
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "coefs_" in self.__dict__:
-            for array in self._contents()[2:]:
-                if array is not None:
-                    array.flags.writeable = False
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

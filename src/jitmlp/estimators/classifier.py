@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +17,9 @@ from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Multiclass, classification, classification_of
 from jitmlp.estimators.validation import validated
 from jitmlp.model.choices import refuse
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _dense_labels(y: Any) -> Any:

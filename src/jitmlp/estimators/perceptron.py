@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 import warnings
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
@@ -24,6 +19,9 @@ from jitmlp_kernels.link.compile import callable_piece
 from jitmlp_kernels.link.pieces import INTERPRETED, address_of, interpret, piece
 from jitmlp_kernels.pieces.perceptron import PERCEPTRON, perceptron_epoch
 from jitmlp_kernels.pieces.records import new
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Perceptron(ClassifierMixin, BaseEstimator):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
@@ -20,6 +15,9 @@ from jitmlp.estimators.tasks import Regression
 from jitmlp.estimators.validation import validated
 from jitmlp.model.choices import refuse
 from jitmlp_kernels.rules.losses import LossRule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @document

@@ -1,0 +1,103 @@
+"""Gradients and updates of the vectors of a layer: biases, and gamma and beta of its batch normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitmlp_kernels.pieces.product import Block, tile
+from jitmlp_kernels.pieces.records import (
+    ADDRESS,
+    INT,
+    kernel,
+    record,
+)
+from jitmlp_kernels.pieces.tiles import Update, owned
+from jitmlp_kernels.trace.functions import fma, where
+from jitmlp_kernels.trace.target import TILE_PANELS
+
+# A vector of parameters a layer: biases, gamma, beta. It goes with the layer's first strip.
+VECTOR = record(
+    layer=INT,
+    parameters=ADDRESS,
+    vectors=INT,
+    gradients=ADDRESS,  # where they lie, or the deltas to sum
+    deltas_row=INT,
+    square=INT,  # place of its sum of squares
+    starts_square=INT,  # whether it is the first of the layer's vectors
+)
+
+
+def _if_owned(m, job, unit, op):
+    """Run the body on the thread that owns the first strip of the layer."""
+    first, last = owned(m, job, unit, op.layer)
+    return m.when((first == 0) & (first < last))
+
+
+def _bias_tile(m, job, unit, op, i, width, init, c):
+    """Sums of deltas over the rows: a product with a row of ones."""
+    ones = [job.ones.cast(m.dtype)]
+    b = Block(op.gradients.cast(m.dtype).at(i * m.lanes), op.deltas_row, m.lanes)
+    tile(m, 1, width, ones, 0, b, init, c, unit.n_rows)
+
+
+def _by_pairs(m, count, visit):
+    pairs = count // TILE_PANELS * TILE_PANELS
+    for i in m.loop(0, pairs, TILE_PANELS):
+        visit(i, TILE_PANELS)
+    for _ in m.when(pairs < count):
+        visit(pairs, 1)
+
+
+@kernel(VECTOR)
+def step_bias(m, job, unit, op, optimizer):
+    """Gradient and update of a layer's biases."""
+    for _ in _if_owned(m, job, unit, op):
+        parameters = op.parameters.cast(m.dtype)
+        update = Update(m, job, unit, optimizer, penalized=False)
+        scratch = job.scratch.cast(m.dtype).at(unit.thread * job.scratch_stride)
+        zeros = Block(job.zeros.cast(m.dtype), 0, 0)
+
+        def visit(i, width):
+            _bias_tile(m, job, unit, op, i, width, zeros, Block(scratch, 0, m.lanes))
+            for v in m.loop(width):
+                update.vector(parameters.at((i + v) * m.lanes), scratch.at(v * m.lanes))
+
+        _by_pairs(m, op.vectors, visit)
+
+
+@kernel(VECTOR)
+def accumulate_bias(m, job, unit, op):
+    """The biases' gradient of the block's rows, added to that of the blocks before."""
+    for _ in _if_owned(m, job, unit, op):
+        gradients, later = op.parameters.cast(m.dtype).at(job.gradients), unit.block > 0
+
+        def visit(i, width):
+            c = gradients.at(i * m.lanes)
+            init = Block(m.choose(later, c, job.zeros.cast(m.dtype)), 0, m.choose(later, m.whole(m.lanes), 0))
+            _bias_tile(m, job, unit, op, i, width, init, Block(c, 0, m.lanes))
+
+        _by_pairs(m, op.vectors, visit)
+
+
+@kernel(VECTOR)
+def update_vector(m, job, unit, op, optimizer):
+    """The update of a vector whose gradients lie at ``op.gradients``."""
+    for _ in _if_owned(m, job, unit, op):
+        update = Update(m, job, unit, optimizer, penalized=False)
+        parameters, gradients = op.parameters.cast(m.dtype), op.gradients.cast(m.dtype)
+        for i in m.loop(op.vectors):
+            update.vector(parameters.at(i * m.lanes), gradients.at(i * m.lanes))
+
+
+@kernel(VECTOR)
+def square_vector(m, job, unit, op):
+    """Sum of squares of a vector's gradients, added to that of the layer's vectors before."""
+    for _ in _if_owned(m, job, unit, op):
+        gradients, scale = op.gradients.cast(m.dtype), m.spread(unit.scale)
+        squares = m.variable(m.zero())
+        for i in m.loop(op.vectors):
+            g = m.load(gradients.at(i * m.lanes)) * scale
+            squares.set(fma(g, g, squares.get()))
+        place = job.squares.cast(np.float64).at(op.square)
+        before = where(op.starts_square != 0, 0.0, m.read(place))
+        m.write(before + m.double(m.sum_lanes(squares.get())), place)

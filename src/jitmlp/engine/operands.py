@@ -1,0 +1,159 @@
+"""The operands of a network's calls: the layout with addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitmlp.engine.layout import Layout
+from jitmlp_kernels.pieces.batch_norm import D_BETA, D_GAMMA
+
+
+class Operands:
+    """The operands of the calls of a program: records' values by name.
+
+    Parameters
+    ----------
+    layout : Layout
+    memory : ndarray
+        The flat array.
+    scaling : tuple of ndarray, optional
+        Shift and scale of the inputs in float64, as long as a row of the inputs' buffer.
+    scratch : ndarray, optional
+        Float64 rows, one a thread, in which sparse rows are put together before scaling.
+    """
+
+    def __init__(self, layout: Layout, memory: np.ndarray, scaling: Any, scratch: Any) -> None:
+        itemsize, base = memory.itemsize, memory.ctypes.data
+        self.at = lambda offset: base + int(offset) * itemsize
+        first, last = layout.layers[0], layout.layers[-1]
+        shift, scale = (a.ctypes.data for a in scaling) if scaling else (0, 0)
+        self.inputs_place = {
+            "target": self.at(first.inputs),
+            "row": first.inputs_row,
+            "units": first.fan_in,
+            "shift": shift,
+            "scale": scale,
+            "scratch": 0 if scratch is None else scratch.ctypes.data,
+        }
+        self.targets_place = {"target": self.at(layout.targets), "row": last.row, "units": last.fan_out}
+        self.outputs_place = {"source": self.at(last.outputs), "row": last.row, "units": last.fan_out}
+        self.loss_place = {
+            "source": self.at(last.outputs),
+            "targets": self.at(layout.targets),
+            "target": self.at(last.deltas),
+            "row": last.row,
+            "units": last.fan_out,
+            "parameter": layout.model.loss_parameter,
+        }
+        self.input_dropout = {
+            "source": self.at(first.inputs),
+            "target": self.at(first.inputs),
+            "row": first.inputs_row,
+            "units": first.fan_in,
+            "layer": 0,
+            "rate": layout.model.input_dropout,
+        }
+        self.layers = [LayerOperands(self, layout, l) for l in range(len(layout.layers))]
+
+
+class LayerOperands:
+    """The operands of one layer's calls."""
+
+    def __init__(self, operands: Operands, layout: Layout, l: int) -> None:
+        place, layer, lanes, at = layout.layers[l], layout.model.layers[l], layout.lanes, operands.at
+        self.copies = place.copies
+        panel = place.fan_in_padded * lanes
+        rows = {"row": place.row, "units": place.fan_out}
+        self.forward = {
+            "a": at(place.inputs),
+            "a_row": place.inputs_row,
+            "b": at(place.weights),
+            "b_panel": panel,
+            "panels": place.panels,
+            "init": at(place.bias),
+            "init_panel": lanes,
+            "c": at(place.linear),
+            "c_row": place.row,
+            "depth": place.fan_in,
+        }
+        self.activation = {
+            "source": at(place.preactivations),
+            "target": at(place.outputs),
+            "parameter": layer.parameter,
+            **rows,
+        }
+        self.slope = {
+            "source": at(place.slope_values),
+            "target": at(place.deltas),
+            "parameter": layer.parameter,
+            **rows,
+        }
+        self.dropout = {
+            "source": at(place.outputs),
+            "target": at(place.dropped),
+            "layer": l + 1,
+            "rate": layer.dropout,
+            **rows,
+        }
+        self.dropout_backward = {**self.dropout, "source": at(place.deltas), "target": at(place.deltas)}
+        has_transposed = place.transposed >= 0
+        transposed = at(place.transposed) if has_transposed else 0
+        self.weights = {
+            "layer": l,
+            "inputs": at(place.inputs),
+            "inputs_row": place.inputs_row,
+            "deltas": at(place.deltas),
+            "deltas_row": place.row,
+            "weights": at(place.weights),
+            "panels": place.panels,
+            "panel": panel,
+            "fan_in_padded": place.fan_in_padded,
+            "transposed": transposed,
+            "has_transposed": has_transposed,
+            "first_strip": place.first_strip,
+            "prefetch": l == 0,
+            "slots": layout.slots,
+        }
+        self.norms = {
+            "weights": at(place.weights),
+            "rows": place.fan_in_padded,
+            "panels": place.panels,
+            "panel": panel,
+            "transposed": transposed,
+            "has_transposed": has_transposed,
+            "below": -(-place.fan_in_padded // lanes),
+        }
+        vector = {"layer": l, "vectors": place.panels, "square": layout.n_strips + l}
+        self.bias = {**vector, "parameters": at(place.bias), "gradients": at(place.deltas), "deltas_row": place.row}
+        self.bias_gradients = {**self.bias, "gradients": at(place.bias + layout.gradients)}
+        width = place.panels * lanes
+        self.batch_norm_vectors = [
+            {**vector, "parameters": at(start), "gradients": at(place.statistics + k * width)}
+            for start, k in ((place.gamma, D_GAMMA), (place.beta, D_BETA))
+        ]
+        if l > 0:
+            below = layout.layers[l - 1]
+            self.backward = {
+                "a": at(place.deltas),
+                "a_row": place.row,
+                "b": transposed,
+                "b_panel": place.panels * lanes * lanes,
+                "panels": below.panels,
+                "init": at(layout.zeros),
+                "init_panel": 0,
+                "c": at(below.deltas),
+                "c_row": below.row,
+                "depth": place.fan_out,
+            }
+        self.batch_norm = {
+            "linear": at(place.linear),
+            "normalized": at(place.preactivations),
+            "deltas": at(place.deltas),
+            "row": place.row,
+            "panels": place.panels,
+            "statistics": at(place.statistics),
+            "gamma": at(place.gamma),
+            "beta": at(place.beta),
+        }

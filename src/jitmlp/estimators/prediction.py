@@ -1,0 +1,207 @@
+"""What a fitted estimator computes: from its attributes, whoever set them, to outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from jitmlp.engine.data import Data
+from jitmlp.engine.inspection import NeuralNetwork
+from jitmlp.engine.threads import available_threads
+from jitmlp.engine.workspace import NonFiniteInputs, Workspace
+from jitmlp.estimators.tasks import Task
+from jitmlp.estimators.validation import explain, is_watched, validated
+from jitmlp.model.choices import Loss, refuse
+from jitmlp.model.layers import hidden_layers, output_layer
+from jitmlp.model.model import Model, Scaling
+from jitmlp.model.parameters import BatchNorm, Parameters
+from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
+from jitmlp_kernels.rules.losses import LossRule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Prediction(BaseEstimator, ABC):
+    """The prediction's side of an estimator."""
+
+    # What differs between the classifier and the regressor
+
+    @abstractmethod
+    def _task(self) -> Task:
+        """The task of the fitted model."""
+
+    def _loss_rule(self, task: Task, out_activation: str) -> tuple[LossRule, float]:
+        """The loss and its parameter."""
+        if isinstance(self.loss, Loss):
+            return self.loss.rule, 0.0 if self.loss.parameter is None else float(self.loss.parameter)
+        rule = LOSSES[task.loss(self.loss, out_activation)]
+        return rule, self._loss_parameter(rule)
+
+    def _loss_parameter(self, rule: LossRule) -> float:
+        return rule.default
+
+    def _out_activation(self, task: Task) -> str:
+        return self.out_activation or task.output_activation
+
+    def _draft(self) -> Self:
+        """A copy that validation may write its attributes to."""
+        draft = object.__new__(type(self))
+        draft.__dict__.update(self.__dict__)
+        return draft
+
+    def _fitted_scaling(self) -> Scaling | None:
+        shift = getattr(self, "input_shift_", None)
+        return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
+
+    def _fitted_parameters(self) -> Parameters:
+        norms: list = [None] * len(self.coefs_)
+        for l, vectors in enumerate(getattr(self, "batch_norm_", None) or ()):
+            norms[l] = BatchNorm(*vectors)
+        return Parameters.of(self.coefs_, self.intercepts_, norms)
+
+    # Prediction
+
+    def _fitted_model(self) -> Model:
+        """What the fitted attributes compute now, whoever set them.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit together.
+        """
+        coefs = [np.asarray(coef) for coef in self.coefs_]
+        intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
+        if len(coefs) != len(intercepts) or not coefs:
+            raise ValueError(f"coefs_ has {len(coefs)} layers, intercepts_ has {len(intercepts)}")
+        for l, (coef, intercept) in enumerate(zip(coefs, intercepts)):
+            fan_in = coefs[l - 1].shape[-1] if l else coef.shape[0]
+            if coef.ndim != 2 or coef.shape[0] != fan_in or intercept.shape != coef.shape[1:]:
+                raise ValueError(
+                    f"coefs_[{l}] must have shape ({fan_in}, fan_out) and intercepts_[{l}] (fan_out,), "
+                    f"got {coef.shape} and {intercept.shape}"
+                )
+        sizes = [coef.shape[1] for coef in coefs]
+        activation = self.activation
+        if isinstance(activation, (tuple, list)) and len(activation) != len(sizes) - 1:
+            raise refuse("activation", f"one name, or one a hidden layer ({len(sizes) - 1})", activation)
+        hidden, _ = hidden_layers(sizes[:-1], activation, 0.0, False)
+        dtype = np.dtype(np.float32 if coefs[0].dtype == np.float32 else np.float64)
+        out_activation = self.__dict__.get("out_activation_")
+        if out_activation is None:
+            out_activation = self._out_activation(self._task())
+        loss = self._loss_rule(self._task(), out_activation)
+        return Model(
+            coefs[0].shape[0],
+            (*hidden, output_layer(sizes[-1], out_activation)),
+            loss[0],
+            dtype,
+            loss[1],
+            scaling=self._fitted_scaling(),
+        )
+
+    def _contents(self) -> tuple:
+        """All that a prediction depends on; arrays among it are compared by identity."""
+        norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
+        scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
+        return (
+            self.activation,
+            self.__dict__.get("out_activation_"),
+            *self.coefs_,
+            *self.intercepts_,
+            *norms,
+            *scaling,
+        )
+
+    @staticmethod
+    def _is_current(packed: tuple, contents: tuple) -> bool:
+        if len(packed) != len(contents) or packed[0] != contents[0] or packed[1] != contents[1]:
+            return False
+        for old, new in zip(packed[2:], contents[2:]):
+            if old is not new or (new is not None and new.flags.writeable):
+                return False
+        return True
+
+    def _borrow_network(self) -> tuple:
+        """A network with the current parameters that no other thread is using."""
+        contents = self._contents()
+        idle = self.__dict__.setdefault("_packed", [])
+        try:
+            borrowed = idle.pop()
+            if self._is_current(borrowed[0], contents):
+                return borrowed
+        except IndexError:
+            pass
+        workspace = Workspace(self._fitted_model(), n_threads=available_threads(self.n_threads))
+        workspace.load(self._fitted_parameters().folded())
+        return contents, workspace
+
+    def _return_network(self, borrowed: tuple) -> None:
+        """Keep a network for the next prediction; one for each thread at a time would be too many."""
+        if len(self._packed) < 2:
+            self._packed.append(borrowed)
+
+    def _is_plain(self, X: Any) -> bool:
+        """Whether an array needs none of scikit-learn's validation.
+
+        It takes ten times as long as the network for a single row.
+        """
+        return (
+            is_watched(X)
+            and X.shape[0] > 0
+            and X.shape[1] == self.__dict__.get("n_features_in_", -1)
+            and "feature_names_in_" not in self.__dict__
+        )
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the network, shape (n_samples, n_outputs)."""
+        if "coefs_" not in self.__dict__:
+            check_is_fitted(self)
+        if not self._is_plain(X):
+            if "n_features_in_" in self.__dict__:
+                X = validated(self, X, reset=False)
+            else:  # put together by hand
+                X = validated(self._draft(), X, reset=True)
+        borrowed = self._borrow_network()
+        try:
+            return borrowed[1].predict(Data(X))
+        except NonFiniteInputs:
+            explain(self, X)
+            raise
+        finally:
+            self._return_network(borrowed)
+
+    @property
+    def network_(self) -> NeuralNetwork:
+        """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
+        check_is_fitted(self)
+        return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
+
+    # Protocols
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "coefs_" in self.__dict__
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__().copy()
+        for name in ("_packed", "_workspace"):
+            state.pop(name, None)
+        if state.get("callback") is not None:  # no part of a fitted model's state
+            state["callback"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "coefs_" in self.__dict__:
+            for array in self._contents()[2:]:
+                if array is not None:
+                    array.flags.writeable = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
