@@ -43,7 +43,7 @@ def profile(name, units, batch, n_steps):
     print(f"{name}: {units}, batch {batch}, one thread, {whole:.2f} us a step")
     ends = job.phases["last_call"].copy()
     before = 0.0
-    for number, wanted in enumerate(job.labels):
+    for number, wanted in enumerate(w.label for w in job.wanted):
         job.phases["last_call"] = np.minimum(ends, number + 1)
         now = median_us(made.run, n_steps)
         print(f"  {wanted:48s}{now - before:8.2f}")

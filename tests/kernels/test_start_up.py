@@ -91,8 +91,12 @@ def test_without_a_writable_home(tmp_path):
     """Import and fit work, with one warning."""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    _, errors = run(HOME="/proc/nowhere", TMPDIR="/proc/nowhere", XDG_CACHE_HOME=blocked / "below")
+    (tmp_path / "t").mkdir(mode=0o700)
+    places = {"HOME": "/proc/nowhere", "TMPDIR": tmp_path / "t", "XDG_CACHE_HOME": blocked / "below"}
+    _, errors = run(**places)
     assert errors.count("KernelCacheWarning") == 1, errors
+    lines, errors = run(**places)
+    assert lines[1] == "compiled 0" and errors == ""
     _, errors = run(cache=blocked / "below")
     assert errors.count("KernelCacheWarning") == 1 and "compiled anew in every process" in errors
 

@@ -1,0 +1,140 @@
+"""The table of a step: its phases, its calls, and that they stay inside of the network's memory."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from helpers import Constraints, Data, make_network, optimizer_rule
+from jitmlp.engine.job import Job
+from jitmlp.engine.program import Plan, prediction_program, training_program
+from jitmlp_kernels.link import pieces
+from jitmlp_kernels.link.pieces import interpret
+from jitmlp_kernels.pieces.records import CALL, GROUP_ROWS, JOB, UNIT_BYTES
+from jitmlp_kernels.step import run
+
+KIND = Data(np.ones((4, 3)), np.zeros(4, int)).kind
+
+
+def names(program):
+    """The calls of each phase."""
+    starts = [first for *_, first in program.phases]
+    labels = [wanted.body.__name__ for wanted, _ in program.calls]
+    return [labels[a:b] for a, b in zip(starts, [*starts[1:], len(labels)])]
+
+
+def program_of(plan=Plan(), **options):  # noqa: B008
+    network, *_ = make_network((3, 5, 2), optimizer="adam", rows=8, **options)
+    return training_program(network.model, network.operands, KIND, optimizer_rule("adam"), plan)
+
+
+def test_a_plain_step_has_two_phases():
+    rows, weights = names(program_of())
+    assert rows == [
+        "gather_inputs", "spread_classes", "product", "activation_forward", "product", "softmax_forward", "loss_rows",
+        "product", "activation_backward",
+    ]  # fmt: skip
+    assert weights == ["mini_batch_totals", "step_bias", "step_weights", "step_bias", "step_weights"]
+
+
+def test_batch_normalization_adds_sums_on_both_ways():
+    phases = names(program_of(batch_norm=True))
+    assert [p[0] for p in phases[1::2]] == ["batch_statistics", "batch_norm_gradients", "mini_batch_totals"]
+    assert phases[2][0] == "batch_norm_forward" and phases[4][0] == "batch_norm_backward"
+    assert phases[-1].count("update_vector") == 2
+
+
+def test_blocks_limits_and_norms_are_phases():
+    plain = len(program_of().phases)
+    assert len(program_of(Plan(blocks=3)).phases) == plain + 4
+    assert len(program_of(Plan(max_norm=True)).phases) == plain + 1
+    clipped = names(program_of(Plan(clip_norm=True)))
+    assert len(clipped) == plain + 1 and clipped[-1][0] == "clip_factor"
+    assert "step_weights" not in sum(clipped, [])
+
+
+def test_a_prediction_is_one_phase_and_needs_no_loss():
+    network, *_ = make_network((3, 5, 2))
+    (calls,) = names(prediction_program(network.model, network.operands, KIND))
+    assert calls == [
+        "gather_inputs", "product", "activation_forward", "product", "softmax_forward", "copy_outputs",
+    ]  # fmt: skip
+
+
+def ranges(network, job, data, arrays):
+    """The stretches of memory that the kernels may touch."""
+    known = [
+        network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
+        network._units, job.record, job.phases, job.calls, *job.operands, *network._shares.values(), *data._kept, *arrays,
+        *(a for a in (network._scaling[0] or []) if a is not None),
+    ]  # fmt: skip
+    known += [] if network._scaling[1] is None else [network._scaling[1]]
+    return [np.lib.array_utils.byte_bounds(array) for array in known if array.size]
+
+
+def interpreted(network, job, allowed):
+    """Run a job on the interpreter with every access checked."""
+    kept = dict(pieces._interpreted)
+    try:
+        numbers = {}
+        for number, (wanted, address) in enumerate(zip(job.wanted, job.calls["piece"].copy()), 10_000):
+            pieces._interpreted[number] = interpret(wanted, allowed)
+            numbers[int(address)] = number
+        job.calls["piece"] = [numbers[int(a)] for a in job.calls["piece"]]
+        pieces._interpreted[9_999] = interpret(pieces.piece(run.run_phase, np.float64), allowed)
+        job.fields.run_phase = 9_999
+        interpret(pieces.piece(run.run_alone, np.float64), allowed)(*[job.address] * 3)
+    finally:
+        pieces._interpreted.clear()
+        pieces._interpreted.update(kept)
+
+
+CASES = {
+    "plain": {},
+    "narrow": {"units": (1, 1, 1)},
+    "wide": {"units": (35, 33, 17, 3)},
+    "batch norm and dropout": {"batch_norm": True, "dropout": (0.2, 0.3)},
+    "clipped": {"constraints": {"clip_norm": 0.1}, "accumulate": True},
+    "limited": {"constraints": {"max_norm": 0.5, "l1": 0.1}},
+    "strided": {"form": lambda X: X[:, ::-1]},
+    "bytes": {"form": lambda X: (X * 50).astype(np.int8)},
+    "sparse": {"form": sparse.csr_matrix},
+    "large batch": {"rows": 1030, "n": 1030},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_gives(case):
+    options = dict(CASES[case])
+    units, form, rows = options.pop("units", (5, 9, 3)), options.pop("form", lambda X: X), options.pop("rows", 7)
+    constraints, n = Constraints(0.1, **options.pop("constraints", {})), options.pop("n", 19)
+    rng = np.random.default_rng(0)
+    data = Data(form(rng.normal(size=(n, units[0]))), rng.integers(units[-1], size=n), rng.uniform(0.5, 2, n))
+    results = []
+    for mode in ("compiled", "interpreted"):
+        network, coefs, intercepts = make_network(units, "tanh", optimizer="adam", rows=rows, **options)
+        table = optimizer_rule("adam").table(np.full(-(-n // rows), 0.01), np.arange(1.0, -(-n // rows) + 1), {})
+        order = np.random.default_rng(1).permutation(n)
+        if mode == "compiled":
+            network.train(data, order, rows, table, constraints, 3, 11)
+        else:
+            job = network.training_job(data, constraints)
+            job.set(
+                **vars(constraints), **data.fields, n_classes=units[-1], order=order.ctypes.data, n_order=n,
+                batch_size=rows, coefficients=table.ctypes.data, n_coefficients=table.shape[1], first_step=3, seed=11,
+                n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
+            )  # fmt: skip
+            interpreted(network, job, ranges(network, job, data, [order, table]))
+        results.append([*network.parameters().arrays(), np.array([network.take_loss()])])
+    for a, b in zip(*results):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+def test_records_have_the_sizes_that_the_kernels_step_by():
+    assert CALL.itemsize == 16 and UNIT_BYTES % 128 == 0 and GROUP_ROWS % 8 == 0
+    network, *_ = make_network((3, 2), optimizer="adam", rows=4)
+    job = Job(network, training_program(network.model, network.operands, KIND, optimizer_rule("adam"), Plan()))
+    assert ctypes.sizeof(type(job.fields)) == JOB.itemsize
+    for name in JOB.names:
+        assert getattr(type(job.fields), name).offset == JOB.fields[name][1]

@@ -1,0 +1,44 @@
+"""How many threads a chunk of steps gets, on a clock that the test holds."""
+
+import pytest
+
+from jitmlp.engine.thread_choice import CHUNK_SECONDS, ThreadChoice
+
+
+def run(choice, seconds, chunks=200):
+    """Feed a choice the seconds a step takes with each count; the counts and steps of the chunks."""
+    taken = []
+    for _ in range(chunks):
+        count, steps = choice.next()
+        taken.append((count, steps))
+        choice.learn(count, seconds(count, len(taken)))
+    return taken
+
+
+def test_a_large_step_uses_all_threads():
+    taken = run(ThreadChoice(4), lambda count, _: 2e-3 / count)
+    assert [count for count, _ in taken[2:]] == [4] * 198
+
+
+@pytest.mark.parametrize("best", [1, 2, 4])
+def test_a_small_step_uses_what_is_fastest(best):
+    taken = run(ThreadChoice(4), lambda count, _: 1e-5 if count == best else 2e-5)
+    counts = [count for count, _ in taken]
+    assert counts.count(best) > 150 and set(counts) == {1, 2, 4}
+
+
+def test_the_choice_follows_the_machine():
+    taken = run(ThreadChoice(2), lambda count, chunk: 1e-5 * (count if chunk < 60 else 3 - count), 300)
+    late = [count for count, _ in taken[150:]]
+    assert late.count(2) > 0.8 * len(late)
+
+
+def test_one_thread_has_no_choice():
+    assert {count for count, _ in run(ThreadChoice(1), lambda count, _: 1e-6)} == {1}
+
+
+def test_a_chunk_lasts_no_longer_than_an_interrupt_may_wait():
+    for seconds in (1e-6, 1e-4, 1e-2, 1.0):
+        taken = run(ThreadChoice(2), lambda count, _, s=seconds: s)
+        assert taken[0] == (1, 1)
+        assert all(steps * seconds <= CHUNK_SECONDS + seconds for _, steps in taken[3:])
