@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -19,20 +20,10 @@ KERNELS = Path(jitmlp_kernels.__file__).parent
 PACKAGE = Path(jitmlp.__file__).parent
 FILES = [*sorted(KERNELS.rglob("*.py")), *sorted(PACKAGE.rglob("*.py"))]
 ALLOWED = {"jitmlp_kernels", "numpy", "numba", "llvmlite", "filelock", "platformdirs"}
-# Imports point downward only: a package may use those before it
-FLOORS = [
-    "jitmlp_kernels.trace",
-    "jitmlp_kernels.rules",
-    "jitmlp_kernels.pieces",
-    "jitmlp_kernels.link",
-    "jitmlp_kernels.step",
-    "jitmlp.model",
-    "jitmlp.engine",
-    "jitmlp.training",
-    "jitmlp.estimators",
-    "jitmlp.files",
-    "jitmlp.commands",
-]
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "pictures"))
+import draw  # noqa: E402
+
+FLOORS = list(draw.FLOORS)  # imports point downward only: a package may use those before it
 
 
 def module_name(path):
@@ -149,3 +140,17 @@ def test_nothing_is_left_running_or_open_by_an_import():
     code = "import jitmlp, threading, warnings; print(threading.active_count())"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "1" and done.stderr == ""
+
+
+def test_the_pictures_show_what_is_there():
+    """Every package is a floor, every station of a row's way exists, the array's numbers are the layout's."""
+    packages = {module_name(p) for p in FILES if p.name == "__init__.py"} - {"jitmlp", "jitmlp_kernels"}
+    assert packages == set(FLOORS)
+    for name, _ in draw.WAY:
+        assert pydoc.locate(name) is not None, name
+    layout = draw.example_layout()
+    figure = draw.draw_array()
+    texts = " ".join(t.get_text() for axes in figure.axes for t in axes.texts)
+    assert f"parameters {layout.state_stride}" in texts and f"padded to {layout.layers[0].fan_in_padded}" in texts
+    for name, make in draw.PICTURES.items():
+        assert make().axes and (Path(draw.__file__).parent / f"{name}.svg").stat().st_size > 5000

@@ -121,7 +121,7 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
         else:
             job = network.training_job(data, constraints)
             job.set(
-                **vars(constraints), **data.fields, n_classes=units[-1], order=order.ctypes.data, n_order=n,
+                **vars(constraints), **data.fields, **data.training_fields, order=order.ctypes.data, n_order=n,
                 batch_size=rows, coefficients=table.ctypes.data, n_coefficients=table.shape[1], first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip

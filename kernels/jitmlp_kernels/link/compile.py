@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from functools import cache
 
@@ -10,6 +11,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.core.compiler_lock import global_compiler_lock
 
 from jitmlp_kernels.link.store import Code
 from jitmlp_kernels.trace.emitter import PIECE, Emitter
@@ -18,6 +20,21 @@ from jitmlp_kernels.trace.target import cpu_name, feature_string
 
 # LLVM's compiler and loader take one thread at a time
 LOCK = threading.RLock()
+
+
+def _before_fork():
+    """No thread may be inside of a compiler while the process is copied: its locks would never open again."""
+    LOCK.acquire()
+    global_compiler_lock.acquire()
+
+
+def _after_fork():
+    global_compiler_lock.release()
+    LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from jitmlp.model.parameters import BatchNorm, Parameters
 from jitmlp_kernels.pieces.batch_norm import EPSILON, RUNNING_INVERSE, RUNNING_MEAN, RUNNING_VARIANCE
 from jitmlp_kernels.pieces.records import GROUP_ROWS, UNIT_BYTES
 from jitmlp_kernels.rules.optimizers import OptimizerRule
+
+FIRST_ROWS = np.arange(GROUP_ROWS)  # the order of a small prediction
+FIRST_ADDRESS = FIRST_ROWS.ctypes.data
 
 
 class NonFiniteInputs(ValueError):
@@ -285,7 +289,7 @@ class Workspace:
         job.set(
             **vars(constraints),
             **data.fields,
-            n_classes=self.model.n_outputs,
+            **data.training_fields,
             order=order.ctypes.data,
             n_order=len(order),
             batch_size=batch_size,
@@ -317,19 +321,25 @@ class Workspace:
     def predict(self, data: Data, order: np.ndarray | None = None) -> np.ndarray:
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""
         data.check(self.model.n_features, self.model.n_outputs, trained=False)
-        order = np.arange(data.n_samples) if order is None else self._checked_order(data, order)
-        out = np.empty((len(order), self.model.n_outputs), self.model.dtype)
-        kind = data.kind[:3]
-        job = self._jobs.get(kind)
+        if order is not None:
+            order = self._checked_order(data, order)
+            count, place = len(order), address(order)
+        elif data.n_samples <= GROUP_ROWS:
+            count, place = data.n_samples, FIRST_ADDRESS
+        else:
+            order = np.arange(data.n_samples)
+            count, place = len(order), address(order)
+        out = np.empty((count, self.model.n_outputs), self.model.dtype)
+        job = self._jobs.get(data.reading)
         if job is None:
-            job = self._jobs[kind] = Job(self, prediction_program(self.model, self.operands, data.kind))
+            job = self._jobs[data.reading] = Job(self, prediction_program(self.model, self.operands, data.kind))
             job.set(prediction=1, last_phase=1, out_row=self.model.n_outputs)
         fields = job.fields
         for name, value in data.fields.items():
             setattr(fields, name, value)
-        fields.order, fields.n_order = address(order), len(order)
-        fields.batch_size, fields.out = max(1, len(order)), address(out)
-        self._run(job, min(self.n_threads, -(-len(order) // GROUP_ROWS)))
+        fields.order, fields.out = place, address(out)
+        fields.n_order, fields.batch_size = count, count or 1
+        self._run(job, 1 if count <= GROUP_ROWS else min(self.n_threads, -(-count // GROUP_ROWS)))
         self._check_status()
         return out
 
@@ -350,8 +360,12 @@ class Workspace:
             job.run_team(n_threads)
 
     def _run_alone(self, job: Job) -> None:
-        job.fields.n_threads, job.fields.shares = 1, self._share(1)
+        job.fields.n_threads, job.fields.shares = 1, self._share_alone
         job.run_alone()
+
+    @cached_property
+    def _share_alone(self) -> int:
+        return self._share(1)
 
     def _share(self, n_threads: Any) -> int:
         if n_threads not in self._shares:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
+from jitmlp._version import __version__
 from jitmlp.engine.data import Data
 from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.engine.threads import available_threads
@@ -122,7 +125,7 @@ class Prediction(BaseEstimator, ABC):
         if len(packed) != len(contents) or packed[0] != contents[0] or packed[1] != contents[1]:
             return False
         for old, new in zip(packed[2:], contents[2:]):
-            if old is not new or (new is not None and new.flags.writeable):
+            if old is not new or (new is not None and (type(new) is not np.ndarray or new.flags.writeable)):
                 return False
         return True
 
@@ -192,9 +195,20 @@ class Prediction(BaseEstimator, ABC):
             state.pop(name, None)
         if state.get("callback") is not None:  # no part of a fitted model's state
             state["callback"] = None
+        state["_jitmlp_version"] = __version__
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        version = state.pop("_jitmlp_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"jitmlp {__version__}",
+                    original_sklearn_version=f"jitmlp {version}",
+                )
+            )
         super().__setstate__(state)
         if "coefs_" in self.__dict__:
             for array in self._contents()[2:]:

@@ -111,6 +111,7 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         estimator.on_divergence,
         int(estimator.max_fun),
         incremental,
+        estimator.warm_start == "continue",
     )
 
 

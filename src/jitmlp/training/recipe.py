@@ -57,6 +57,8 @@ class Recipe:
         Of L-BFGS: most evaluations of the loss.
     cyclic : bool
         Whether schedules with an end start again behind it, as where the end is not known.
+    keep_order : bool
+        Whether the state holds the rows' order.
     """
 
     optimizer: OptimizerRule | None
@@ -72,6 +74,7 @@ class Recipe:
     on_divergence: str = "raise"
     max_fun: int = 15000
     cyclic: bool = False
+    keep_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class OptimizerState:
         Of dropout's masks.
     random_state : tuple or None
         State of the generator that shuffles.
+    order : ndarray or None
+        The rows that were trained on, in their last order, where training is to go on as if it had not stopped.
     """
 
     optimizer: OptimizerRule
@@ -99,6 +104,7 @@ class OptimizerState:
     schedule: object
     seed: int = 0
     random_state: tuple | None = None
+    order: np.ndarray | None = None
 
     def serves(self, optimizer: OptimizerRule | None, start: Parameters) -> bool:
         """Whether an optimizer can go on from it: the same slots of the same shapes.

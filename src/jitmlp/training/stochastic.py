@@ -52,6 +52,7 @@ class Run:
         self.best_loss, self.best_score, self.waited, self.samples = h.best_loss, h.best_score, h.waited, h.samples
         self.loss: float = h.losses[-1] if h.losses else np.nan
         self.epoch, self.reason = 0, ""
+        self.order: np.ndarray | None = None
         self._best: list[np.ndarray] | None = None
 
     def stop(self, reason: str) -> None:
@@ -65,7 +66,7 @@ class Run:
     def fit(self, best: bool = False) -> Fit:
         """The run so far as a value; with ``best`` the best parameters, where any were noted."""
         workspace = self.trainer.workspace
-        state = self.trainer.state(self.random_state.get_state())
+        state = self.trainer.state(self.random_state.get_state(), self.order if self.recipe.keep_order else None)
         if best and self._best is not None:
             workspace.restore(self._best)
         history = History(
@@ -144,7 +145,9 @@ def train(
             with interrupt.open():
                 callback.on_end(run)
         fit = run.fit(best=True)
-        if not fit.parameters.all_finite():  # in the very last step, after its loss
+        if not all(
+            p.all_finite() for p in (fit.parameters, *(fit.state.slots if fit.state else ()))
+        ):  # in the very last step, after its loss
             return _diverged(run, run.trainer.divergence.explain(run.rates[-1] if run.rates else np.nan))
         _warn_of_explosion(run)
         return fit
@@ -161,6 +164,7 @@ def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarr
     run.seconds.append(time.perf_counter() - start)
     run.rates.append(float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan)
     run.losses.append(run.loss)
+    run.order = rows
     run.epoch += 1
     run.samples += len(rows)
     run.trainer.divergence.end_epoch()

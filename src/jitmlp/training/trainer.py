@@ -82,7 +82,7 @@ class Trainer:
             interrupts.answer_pending()
         return workspace.take_loss() / len(order)
 
-    def state(self, random_state: tuple | None = None) -> OptimizerState:
+    def state(self, random_state: tuple | None = None, order: np.ndarray | None = None) -> OptimizerState:
         """A copy of the optimizer's state."""
         return OptimizerState(
             self.optimizer,
@@ -92,4 +92,5 @@ class Trainer:
             self.recipe.rate.identity,
             self.seed,
             random_state,
+            order,
         )

@@ -1,0 +1,163 @@
+"""The three pictures of the architecture page, drawn from the code.
+
+python docs/pictures/draw.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+from jitmlp.engine.layout import Layout
+from jitmlp.model.model import Layer, Model
+from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATIONS
+from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
+
+HERE = Path(__file__).parent
+# Imports point downward only; a test holds the packages to this order
+FLOORS = {
+    "jitmlp_kernels.trace": "machines that run a traced body: emitter, interpreter; functions, derivatives",
+    "jitmlp_kernels.rules": "tables of activations, losses, optimizers",
+    "jitmlp_kernels.pieces": "kernels: gather, product, activations, loss, weights, batch norm ...; records",
+    "jitmlp_kernels.link": "compile, keep, load: one file and one lock a piece",
+    "jitmlp_kernels.step": "the driver: phases, calls, the team of threads",
+    "jitmlp.model": "layers, parameters, names and functions of the user, initializers: no memory",
+    "jitmlp.engine": "a network in the kernels' memory: layout, program, workspace, data, threads",
+    "jitmlp.training": "recipe, schedules, epochs, callbacks, L-BFGS: gives a Fit back",
+    "jitmlp.estimators": "the table of parameters, tasks, classifier, regressor, perceptron",
+    "jitmlp.files": "readers of files",
+    "jitmlp.commands": "the jitmlp command, one file a subcommand",
+}
+# From the user's array to the weights and back
+WAY = [
+    ("jitmlp.estimators.base.BaseMLP.fit", "the user's call"),
+    ("jitmlp.estimators.base.BaseMLP._prepare", "validate, encode, draw: a Problem; the estimator stays as it is"),
+    ("jitmlp.engine.data.Data", "addresses, strides, element types; checked once"),
+    ("jitmlp.training.stochastic.train", "epochs, callbacks, stopping"),
+    ("jitmlp.training.trainer.Trainer.run_epoch", "chunks of steps, at most 0.2 s"),
+    ("jitmlp.engine.workspace.Workspace.train", "fill the job's record, choose alone or team"),
+    ("jitmlp_kernels.step.run.run_phase", "a thread's share: the calls of the table, group by group"),
+    ("jitmlp_kernels.pieces.gather.gather_inputs", "rows cast into the batch buffer, NaN found"),
+    ("jitmlp_kernels.pieces.product.product", "forward, and deltas back"),
+    ("jitmlp_kernels.pieces.weights.step_weights", "gradient tile and optimizer in one go"),
+    ("jitmlp.engine.workspace.Workspace.parameters", "weights unpacked"),
+    ("jitmlp.training.recipe.Fit", "a value: parameters, history, state, reason"),
+    ("jitmlp.estimators.base.BaseMLP._store", "the only writer of fitted attributes"),
+]
+
+
+def example_layout() -> Layout:
+    """The layout that the third picture shows: 20-24-3 in float64, Adam, one thread."""
+    layers = (Layer(24, ACTIVATIONS["relu"]), Layer(3, ACTIVATIONS["softmax"]))
+    return Layout(Model(20, layers, LOSSES["log_loss"], np.dtype("float64")), 8, 1, 2)
+
+
+def _sheet(width, height):
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    axes.axis("off")
+    return figure, axes
+
+
+def draw_floors():
+    """The packages as floors of a house."""
+    figure, axes = _sheet(9, 5.6)
+    for i, (name, text) in enumerate(FLOORS.items()):
+        kernels = name.startswith("jitmlp_kernels")
+        box = FancyBboxPatch(
+            (0, i), 10, 0.8, boxstyle="round,pad=0.03", fc="#dbe9f6" if kernels else "#fdebd3", ec="#555555"
+        )
+        axes.add_patch(box)
+        axes.text(0.15, i + 0.4, name, va="center", fontsize=10, weight="bold")
+        axes.text(3.1, i + 0.4, text, va="center", fontsize=9)
+    axes.annotate("", (10.4, 0.2), (10.4, len(FLOORS) - 0.4), arrowprops={"arrowstyle": "->", "color": "#555555"})
+    axes.text(10.55, len(FLOORS) / 2, "imports", rotation=90, va="center", fontsize=9)
+    axes.set(xlim=(-0.2, 11), ylim=(-0.3, len(FLOORS)))
+    return figure
+
+
+def draw_way():
+    """A row's way as a list of functions."""
+    figure, axes = _sheet(9, 6.4)
+    for i, (name, text) in enumerate(WAY):
+        y = len(WAY) - i
+        kernels = name.startswith("jitmlp_kernels")
+        axes.text(
+            0.1, y, name.split(".", 1)[1], va="center", fontsize=9, family="monospace",
+            bbox={"boxstyle": "round", "fc": "#dbe9f6" if kernels else "#fdebd3", "ec": "#555555"},
+        )  # fmt: skip
+        axes.text(5.2, y, text, va="center", fontsize=9)
+        if i + 1 < len(WAY):
+            axes.annotate("", (0.25, y - 0.7), (0.25, y - 0.3), arrowprops={"arrowstyle": "->", "color": "#555555"})
+    axes.set(xlim=(0, 10.5), ylim=(0.4, len(WAY) + 0.6))
+    return figure
+
+
+def draw_array():
+    """The flat array to scale, and one layer's weights in panels."""
+    layout = example_layout()
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(10, 5.4), layout="constrained", height_ratios=(1, 2))
+    stride, names = layout.state_stride, ["parameters", "first moment", "second moment"]
+    parts = [(i * stride, (i + 1) * stride, name) for i, name in enumerate(names)]
+    first = layout.layers[0]
+    parts += [(layout.layers[1].transposed, first.inputs, "transposed"), (first.inputs, layout.zeros, "buffers of rows"),
+              (layout.zeros, layout.arena.size, "scratch, status")]  # fmt: skip
+    for i, (start, stop, name) in enumerate(parts):
+        top.add_patch(Rectangle((start, 0), stop - start, 1, fc=plt.cm.Pastel1(i), ec="#555555"))
+        turned = 90 if stop - start < 0.12 * layout.arena.size else 0
+        top.text(
+            (start + stop) / 2, 0.5, f"{name} {stop - start}", ha="center", va="center", fontsize=7, rotation=turned
+        )
+    top.set(
+        xlim=(0, layout.arena.size), ylim=(0, 1), yticks=[], xlabel="element of the flat array (20-24-3, float64, Adam)"
+    )
+    lanes = layout.lanes
+    for panel in range(first.panels):
+        for row in range(first.fan_in_padded):
+            for lane in range(lanes):
+                used = row < first.fan_in and panel * lanes + lane < first.fan_out
+                x = panel * (lanes + 1) + lane
+                bottom.add_patch(Rectangle((x, -row), 1, 1, fc=plt.cm.Pastel1(0) if used else "#eeeeee", ec="white"))
+        left = panel * (lanes + 1)
+        bottom.text(
+            left + lanes / 2,
+            1.4,
+            f"panel {panel}: units {panel * lanes} to {panel * lanes + lanes - 1}",
+            ha="center",
+            fontsize=8,
+        )
+    bottom.text(
+        -0.5,
+        -first.fan_in / 2,
+        f"fan_in: {first.fan_in} rows, padded to {first.fan_in_padded}",
+        rotation=90,
+        va="center",
+        ha="right",
+        fontsize=8,
+    )
+    width = first.panels * (lanes + 1)
+    bottom.set(xlim=(-2, width), ylim=(-first.fan_in_padded, 3))
+    bottom.axis("off")
+    bottom.text(
+        width / 2,
+        -first.fan_in_padded - 0.2,
+        f"a vector of {lanes} lanes is one row of a panel; a tile is 8 rows of 2 panels",
+        ha="center",
+        va="top",
+        fontsize=8,
+    )
+    return figure
+
+
+PICTURES = {"floors": draw_floors, "way": draw_way, "array": draw_array}
+
+if __name__ == "__main__":
+    matplotlib.rcParams["svg.hashsalt"] = "jitmlp"
+    for name, draw in PICTURES.items():
+        draw().savefig(HERE / f"{name}.svg", metadata={"Date": None})
+        print(HERE / f"{name}.svg")
