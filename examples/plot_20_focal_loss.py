@@ -21,7 +21,7 @@ def focal(a, y):
     return -y * (1.0 - p) ** 2 * formulas.log(p)
 
 
-X, y = make_classification(4000, n_classes=3, n_informative=8, weights=(0.9, 0.07, 0.03), class_sep=0.8, random_state=0)
+X, y = make_classification(4000, n_classes=3, n_informative=8, weights=[0.9, 0.07, 0.03], class_sep=0.8, random_state=0)
 X, X_test, y, y_test = train_test_split(X, y, random_state=0, stratify=y)
 recalls = {}
 for name, loss in (("log loss", "log_loss"), ("focal loss", Loss(focal))):
@@ -34,4 +34,5 @@ for i, (name, recall) in enumerate(recalls.items()):
 plt.xticks(np.arange(3) + 0.17, ["90 % of the rows", "7 %", "3 %"])
 plt.ylabel("recall on rows not trained on")
 plt.legend()
+
 plt.show()

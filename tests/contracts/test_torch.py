@@ -1,5 +1,8 @@
 """Optimizers against PyTorch's, on the same gradients over 100 steps (skipped without it)."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -69,3 +72,13 @@ def test_clipping_equals_pytorch(limit):
     torch.nn.utils.clip_grad_norm_([weights, bias], limit)
     expected = (weights - 0.1 * weights.grad).detach().numpy()
     np.testing.assert_allclose(network.unpack()[0][0], expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", ["snake activation", "focal loss", "asymmetric loss", "optimizer, three slots"])
+def test_formulas_of_ones_own_equal_pytorch(name):
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "lab"))
+    from formulas_beside_torch import compare
+
+    # Adam places its epsilon as scikit-learn, which differs from PyTorch where moments are tiny
+    assert compare(name, np.float64, 2)[0] < (1e-14 if "slots" in name else 2e-6)

@@ -270,14 +270,14 @@ class BaseMLP(Prediction):
         data, random_state = problem.data, problem.random_state
         rows, held_out = np.arange(data.n_samples), None
         state = problem.start.state
-        continued = state is not None and state.order is not None and self.warm_start == "continue"
-        if continued and state.order.max() < data.n_samples:
-            rows = state.order
+        order = state.order if state is not None and self.warm_start == "continue" else None
+        if order is not None and order.max() < data.n_samples:
+            rows = order
             held_out = np.setdiff1d(np.arange(data.n_samples), rows) if self.early_stopping else None
         elif self.early_stopping and is_stochastic(self.solver):
             rows, held_out = self._split(problem, rows)
         # drawn only where it is needed: scikit-learn draws nothing here
-        seed = int(random_state.randint(2**31)) if problem.model.has_dropout and not continued else 0
+        seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
         recipe = recipe_of(self, len(rows), seed, incremental)
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, bool(self.verbose))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jitmlp.engine.data import address
+from jitmlp.model.messages import warn_user
 from jitmlp_kernels.link.compile import callable_piece
 from jitmlp_kernels.link.pieces import INTERPRETED, address_of, interpret, piece
 from jitmlp_kernels.pieces.perceptron import PERCEPTRON, perceptron_epoch
@@ -160,9 +160,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
             if waited >= self.n_iter_no_change:
                 break
         else:
-            warnings.warn(
-                f"Maximum number of iterations ({self.max_iter}) reached before convergence", ConvergenceWarning
-            )
+            warn_user(f"Maximum number of iterations ({self.max_iter}) reached before convergence", ConvergenceWarning)
         return weights, intercept[0], mistakes
 
     def decision_function(self, X: Any) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import explain, is_watched, validated
 from jitmlp.model.choices import Loss, refuse
 from jitmlp.model.layers import hidden_layers, output_layer
+from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling
 from jitmlp.model.parameters import BatchNorm, Parameters
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
@@ -202,7 +202,7 @@ class Prediction(BaseEstimator, ABC):
         state = dict(state)
         version = state.pop("_jitmlp_version", "unknown")
         if version != __version__:
-            warnings.warn(
+            warn_user(
                 InconsistentVersionWarning(
                     estimator_name=type(self).__name__,
                     current_sklearn_version=f"jitmlp {__version__}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from jitmlp.engine.threads import available_threads
 from jitmlp.engine.workspace import Constraints
 from jitmlp.model.choices import Optimizer, checked_values, refuse
+from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.lbfgs import HISTORY_PAIRS
 from jitmlp.training.recipe import Recipe, Stopping
@@ -96,7 +96,7 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         rate = rate_of(estimator)
         batch_size = mini_batch_size(estimator, n_samples)
         if estimator.batch_size != "auto" and estimator.batch_size > n_samples:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+            warn_user("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return Recipe(
         optimizer,
         rate,

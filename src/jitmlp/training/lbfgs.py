@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
 from jitmlp.engine.memory import check_memory
 from jitmlp.engine.workspace import Workspace
+from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.recipe import Fit, History, Recipe, Start
 from jitmlp_kernels.rules.optimizers import GRADIENT
@@ -76,7 +76,7 @@ def train_lbfgs(model: Model, recipe: Recipe, data: Data, start: Start, verbose:
             latest["n"] = _check_optimize_result("lbfgs", result, recipe.max_epochs)
             reason = "converged" if result.success else "max_iter"
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.")
+            warn_user("Training interrupted by user.")
             reason = "interrupt"
             if latest["loss"] is None:
                 latest["loss"] = np.float64(objective(latest["x"])[0])

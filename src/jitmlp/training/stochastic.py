@@ -7,7 +7,6 @@ seed gives the same model.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
 from jitmlp.engine.workspace import Workspace
+from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.callbacks import Callback
 from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
@@ -131,13 +131,13 @@ def train(
                 if run.reason or incremental:
                     break
             else:
-                warnings.warn(
+                warn_user(
                     f"Stochastic Optimizer: Maximum iterations ({recipe.max_epochs}) "
                     "reached and the optimization hasn't converged yet.",
                     ConvergenceWarning,
                 )
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.")
+            warn_user("Training interrupted by user.")
             run.reason = "interrupt"
         except Diverged as diverged:
             return _diverged(run, str(diverged))
@@ -179,7 +179,7 @@ def _diverged(run: Run, message: str) -> Fit:
     if how == "restore":
         run.trainer.divergence.last_good()
         message += " The weights are those of the last epoch before."
-    warnings.warn(message, DivergenceWarning)
+    warn_user(message, DivergenceWarning)
     run.reason = "diverged"
     if how == "warn":
         run.loss = np.nan
@@ -190,4 +190,4 @@ def _warn_of_explosion(run: Run) -> None:
     divergence = run.trainer.divergence
     if run.reason != "interrupt" and divergence.exploded(run.loss):
         rate = run.rates[-1] if run.rates else np.nan
-        warnings.warn(divergence.explain_explosion(run.loss, rate), DivergenceWarning)
+        warn_user(divergence.explain_explosion(run.loss, rate), DivergenceWarning)
