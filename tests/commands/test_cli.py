@@ -51,7 +51,7 @@ def test_demo_on_idx_files(tmp_path, capsys):
 @pytest.mark.slow
 def test_lecture_network_on_mnist(mnist_folder):
     """The lecture's network reaches 97.5 % on the real test set."""
-    from jitmlp.demo import run_demo
+    from jitmlp.commands.demo import run_demo
 
     X, y, X_test, y_test = load_mnist(mnist_folder)
     assert y[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]

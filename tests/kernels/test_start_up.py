@@ -257,19 +257,19 @@ print(time.perf_counter() - start)
 
 
 def test_a_filled_folder_that_cannot_be_written_is_used(warm, tmp_path):
-    code = "import os, jitmlp; os.setuid(12345)\n" if hasattr(os, "getuid") and os.getuid() == 0 else ""
-    copy = Path(tempfile.mkdtemp(dir="/var/tmp" if os.path.isdir("/var/tmp") else None)) / "cache"
-    try:
-        os.chmod(copy.parent, 0o755)
-        shutil.copytree(warm[0], copy)
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o555 if path.is_dir() else 0o444)
-        lines, errors = run(code + FIT, copy)
-        assert lines[1] == "compiled 0" and errors == ""
-    finally:
-        for path in [copy, *copy.rglob("*")]:
-            path.chmod(0o700)
-        shutil.rmtree(copy.parent)
+    """As by another user: what could be made or written there is refused."""
+    code = """
+import tempfile
+from jitmlp_kernels.link import folder
+def refuse(*arguments, **options):
+    raise PermissionError(13, "Permission denied")
+folder._make = tempfile.TemporaryFile = tempfile.mkstemp = refuse
+"""
+    copy = tmp_path / "cache"
+    shutil.copytree(warm[0], copy)
+    shutil.rmtree(copy / "locks")
+    lines, errors = run(code + FIT, copy)
+    assert lines[1] == "compiled 0" and errors == "" and not (copy / "locks").exists()
 
 
 def test_installed_without_sources(warm, tmp_path):
@@ -380,6 +380,8 @@ def test_kernels_are_right_on_every_target(changes, tmp_path):
     tests = [here / f"{name}.py" for name in (*names, "engine/test_batch_norm", "training/test_regularization")]
     environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)} | {k: str(v) for k, v in changes.items()}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *map(str, tests)]
+    if "NUMBA_DISABLE_JIT" in changes:  # which takes a thousand times as long: a part of them
+        command += ["-k", "interpreted or relu-relu or round_trip or running_statistics or (oracle and units1) or (l1_is and step)"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here.parent)
     assert done.returncode == 0, done.stdout[-3000:]
 

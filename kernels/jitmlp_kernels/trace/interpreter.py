@@ -78,7 +78,7 @@ class Interpreter:
     def __init__(self, dtype, functions=None, allowed=None):
         self.dtype = np.dtype(dtype)
         self.lanes = max(1, VECTOR_BYTES // self.dtype.itemsize)
-        self.functions = functions or {}
+        self.functions = {} if functions is None else functions
         self.allowed = allowed
 
     def check(self, address, size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+@cache
 def memory_limit() -> int | None:
     """Bytes that this process may use: of the machine, or of its container; None if unknown."""
     limits = []
@@ -36,3 +38,10 @@ def check_memory(layout: Layout, more: int = 0) -> None:
             f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs needs "
             f"{needed / 2**30:.1f} GiB, this process may use {limit / 2**30:.1f} GiB"
         )
+
+
+def check_bytes(needed: int, what: str) -> None:
+    """Raise MemoryError if so many bytes for ``what`` cannot fit."""
+    limit = memory_limit()
+    if limit is not None and needed > limit:
+        raise MemoryError(f"{what} needs {needed / 2**30:.1f} GiB, this process may use {limit / 2**30:.1f} GiB")

@@ -20,6 +20,19 @@ from jitmlp.engine import interrupts
 
 _region = threading.Lock()
 _forked = False
+# Numba's threading layer starts a pool of threads for each Python thread that asks for one, for as long as that
+# lives: two may have one, so that many Python threads do not start many times as many
+MAX_TEAMS = 2
+_teams: list[threading.Thread] = []
+
+
+def _may_have_team() -> bool:
+    """Whether this Python thread has a pool, or may start one; called by the one that holds the region."""
+    _teams[:] = [thread for thread in _teams if thread.is_alive()]
+    me = threading.current_thread()
+    if me not in _teams and len(_teams) < MAX_TEAMS:
+        _teams.append(me)
+    return me in _teams
 
 
 def _after_fork() -> None:
@@ -30,6 +43,18 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+_counted: dict[tuple, int] = {}
+
+
+def _cpus() -> int:
+    """joblib's count of the CPUs that this process may use, counted anew where what it depends on has changed."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    key = affinity, os.environ.get("LOKY_MAX_CPU_COUNT")
+    if key not in _counted:
+        _counted[key] = joblib.cpu_count()
+    return _counted[key]
 
 
 def available_threads(n_threads: int | None = None) -> int:
@@ -44,7 +69,7 @@ def available_threads(n_threads: int | None = None) -> int:
     """
     if _forked or numba.config.DISABLE_JIT:
         return 1
-    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), joblib.cpu_count())
+    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus())
     if isinstance(n_threads, Integral) and n_threads > 0:
         limit = min(limit, int(n_threads))
     return max(1, limit)
@@ -64,6 +89,9 @@ def parallel_region(n_threads: int) -> Iterator[int]:
             yield 1
             return
         try:
+            if not _may_have_team():
+                yield 1
+                return
             mask = numba.get_num_threads()
             # a team may have more members than there are threads: they run each other's shares
             numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data, address
 from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
@@ -126,6 +127,7 @@ class Workspace:
             "state_stride": layout.state_stride,
             "gradients": layout.gradients,
         }
+        self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
         self._shares: dict[int, np.ndarray] = {}
         self._jobs: dict[object, Job] = {}
 
@@ -243,7 +245,8 @@ class Workspace:
         if job is None:
             assert self.optimizer is not None, "a network for prediction alone"
             program = training_program(self.model, self.operands, data.kind, self.optimizer, plan)
-            job = self._jobs[data.kind, plan] = Job(self, program)
+            with interrupts.deferred():  # compilation may be under way, and its locks held
+                job = self._jobs[data.kind, plan] = Job(self, program)
         return job
 
     def train(
@@ -332,7 +335,9 @@ class Workspace:
         out = np.empty((count, self.model.n_outputs), self.model.dtype)
         job = self._jobs.get(data.reading)
         if job is None:
-            job = self._jobs[data.reading] = Job(self, prediction_program(self.model, self.operands, data.kind))
+            program = prediction_program(self.model, self.operands, data.kind)
+            with interrupts.deferred():
+                job = self._jobs[data.reading] = Job(self, program)
             job.set(prediction=1, last_phase=1, out_row=self.model.n_outputs)
         fields = job.fields
         for name, value in data.fields.items():

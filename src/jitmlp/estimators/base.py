@@ -177,8 +177,9 @@ class BaseMLP(Prediction):
             input_dropout,
             self._learn_scaling(X) if first else self._fitted_scaling(),
         )
-        rows = mini_batch_size(self, X.shape[0]) if is_stochastic(self.solver) else X.shape[0]
-        check_memory(Layout(model, rows), working_bytes(model, self.initializer, self.solver))
+        if first:
+            rows = mini_batch_size(self, X.shape[0]) if is_stochastic(self.solver) else X.shape[0]
+            check_memory(Layout(model, rows), working_bytes(model, self.initializer, self.solver))
         start = self._start(model, first, incremental, random_state, initial)
         found = {name: value for name, value in vars(draft).items() if vars(self).get(name) is not value}
         return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state)

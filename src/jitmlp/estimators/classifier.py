@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Multiclass, classification, classification_of
-from jitmlp.estimators.validation import validated
+from jitmlp.estimators.validation import is_plain_target, validated
 from jitmlp.model.choices import refuse
 
 if TYPE_CHECKING:
@@ -167,6 +167,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.on_divergence = on_divergence
 
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool, classes: Any = None) -> tuple:
+        if incremental and not reset and classes is None and self._is_plain(X) and is_plain_target(X, y, "iub"):
+            task = draft._task()
+            if isinstance(task, Multiclass) and task.knows(y):
+                return X, y, task
         X, y = validated(draft, X, _dense_labels(y), multi_output=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Regression
-from jitmlp.estimators.validation import validated
+from jitmlp.estimators.validation import is_plain_target, validated
 from jitmlp.model.choices import refuse
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -142,6 +142,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.on_divergence = on_divergence
 
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
+        if incremental and not reset and self._is_plain(X) and is_plain_target(X, y, "f") and np.isfinite(y).all():
+            return X, y, Regression()
         X, y = validated(draft, X, y, multi_output=True, y_numeric=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -82,6 +82,11 @@ class Multiclass(_Classification):
         """Class numbers."""
         return np.searchsorted(self.classes, y)
 
+    def knows(self, y: np.ndarray) -> bool:
+        """Whether all labels are classes."""
+        places = np.searchsorted(self.classes, y)
+        return bool((places < len(self.classes)).all() and (self.classes.take(places) == y).all())
+
     def n_outputs(self, encoded: np.ndarray) -> int:
         """One a class."""
         return len(self.classes)

@@ -20,6 +20,11 @@ def is_watched(X: Any) -> bool:
     return type(X) in (np.ndarray, np.memmap) and X.ndim == 2 and is_readable(X.dtype)
 
 
+def is_plain_target(X: np.ndarray, y: Any, kinds: str) -> bool:
+    """Whether targets need none of scikit-learn's validation: an array of one number a row of ``X``."""
+    return type(y) is np.ndarray and y.ndim == 1 and len(y) == len(X) and y.dtype.kind in kinds
+
+
 def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
 
@@ -30,8 +35,8 @@ def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) 
         _check_indices(X)
     elif not is_watched(X) and not hasattr(X, "dtypes"):
         kind = np.asarray(X).dtype.kind if not hasattr(X, "dtype") else getattr(X.dtype, "kind", "")
-        if kind in "US":  # numbers in words, which scikit-learn reads
-            options["dtype"] = np.float64
+        if kind in "US":  # numbers in words, which scikit-learn reads where they are an array
+            X, options["dtype"] = np.asarray(X), np.float64
     searched = estimator.normalize is not None or not is_watched(X)
     checked = validate_data(estimator, X, y, accept_sparse="csr", ensure_all_finite=searched, **options)
     result, rest = (checked[0], checked[1:]) if isinstance(checked, tuple) else (checked, ())

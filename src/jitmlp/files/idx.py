@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jitmlp.engine.memory import check_bytes
 
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MNIST = {
@@ -38,20 +41,33 @@ def read_idx(path: Any) -> np.ndarray:
     ----------
     Format: LeCun, Cortes & Burges, "The MNIST database of handwritten digits", 1998.
     """
-    data = Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _DTYPES:
+    with open(path, "rb") as raw:
+        gzipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            with gzip.open(raw) if gzipped else raw as file:
+                return _read(file, path)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _read(file: Any, path: Any) -> np.ndarray:
+    """The array of an open IDX file; no more is unpacked than its header announces."""
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _DTYPES:
         raise ValueError(f"{path} is not an IDX file")
-    dtype, n_axes = np.dtype(_DTYPES[data[2]]), data[3]
-    start = 4 + 4 * n_axes
-    if len(data) < start:
+    dtype, n_axes = np.dtype(_DTYPES[head[2]]), head[3]
+    sizes = file.read(4 * n_axes)
+    if len(sizes) < 4 * n_axes:
         raise ValueError(f"{path} ends inside its header")
-    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", n_axes, 4))
-    expected = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4", n_axes))
+    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    check_bytes(expected, str(path))
+    data = file.read(expected + 1)
     if len(data) != expected:
-        raise ValueError(f"{path} has {len(data)} bytes, its header announces {expected}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+        have = "more" if len(data) > expected else len(data)
+        raise ValueError(f"{path} has {have} bytes of numbers, its header announces {expected}")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def load_mnist(folder: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -79,8 +79,9 @@ class Run:
             self.waited,
             self.samples,
         )
-        loss = np.float64(self.loss)
-        return Fit(workspace.parameters(), history, state, self.epoch, loss, self.reason or "max_iter")
+        loss, parameters = np.float64(self.loss), workspace.parameters()
+        workspace.holds = (*parameters.arrays(), state)
+        return Fit(parameters, history, state, self.epoch, loss, self.reason or "max_iter")
 
 
 def train(

@@ -35,17 +35,23 @@ class Trainer:
         if workspace is None:
             workspace = Workspace(model, recipe.batch_size, recipe.n_threads, recipe.optimizer, accumulate)
         self.workspace = workspace
-        workspace.load(start.parameters)
         self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
         state = start.state
-        if state is not None and state.serves(recipe.optimizer, start.parameters):
-            self.steps, self.seed = state.steps, state.seed or recipe.seed
-            for number, slot in enumerate(state.slots, 1):
+        serves = state is not None and state.serves(recipe.optimizer, start.parameters)
+        here = (*start.parameters.arrays(), state)
+        known = len(here) == len(workspace.holds) and all(a is b for a, b in zip(here, workspace.holds))
+        # read-only arrays that came from this workspace are what it holds
+        if not (known and serves and not any(a.flags.writeable for a in start.parameters.arrays())):
+            workspace.load(start.parameters)
+            for number, slot in enumerate(state.slots if state is not None and serves else (), 1):
                 workspace.load(slot, number)
+            if not serves:
+                workspace.clear_state()
+        workspace.holds = ()
+        if state is not None and serves:
+            self.steps, self.seed = state.steps, state.seed or recipe.seed
             if state.schedule == recipe.rate.identity:
                 self.rate = state.rate
-        else:
-            workspace.clear_state()
         self.threads = ThreadChoice(recipe.n_threads)
         self.divergence = Divergence(workspace)
         self.epoch_rates = np.empty(0)
