@@ -4,6 +4,7 @@ from jitmlp import formulas
 from jitmlp._version import __version__
 from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.estimators.classifier import MLPClassifier
+from jitmlp.estimators.model_file import Checkpoint, ModelFileError, load
 from jitmlp.estimators.perceptron import Perceptron
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.model.choices import Activation, Loss, Optimizer
@@ -13,6 +14,7 @@ from jitmlp_kernels.link.pieces import FormulaError
 
 __all__ = [
     "Activation",
+    "Checkpoint",
     "DivergenceError",
     "DivergenceWarning",
     "FormulaError",
@@ -20,9 +22,11 @@ __all__ = [
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
+    "ModelFileError",
     "NeuralNetwork",
     "Optimizer",
     "Perceptron",
     "__version__",
     "formulas",
+    "load",
 ]

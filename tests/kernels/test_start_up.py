@@ -381,7 +381,10 @@ def test_kernels_are_right_on_every_target(changes, tmp_path):
     environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)} | {k: str(v) for k, v in changes.items()}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *map(str, tests)]
     if "NUMBA_DISABLE_JIT" in changes:  # which takes a thousand times as long: a part of them
-        command += ["-k", "interpreted or relu-relu or round_trip or running_statistics or (oracle and units1) or (l1_is and step)"]
+        command += [
+            "-k",
+            "interpreted or relu-relu or round_trip or running_statistics or (oracle and units1) or (l1_is and step)",
+        ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=here.parent)
     assert done.returncode == 0, done.stdout[-3000:]
 

@@ -193,6 +193,6 @@ def run_demo(
     _draw(model, X_test, y_test, folder / "digits.png")
     buffer = io.BytesIO()
     joblib.dump(model, buffer)
-    write_whole(folder / "model.joblib", buffer.getvalue())
+    write_whole(folder / "model.joblib", buffer.getvalue(), private=False)
     print(f"picture: {folder / 'digits.png'}\nmodel:   {folder / 'model.joblib'} (joblib.load gives it back)")
     return model

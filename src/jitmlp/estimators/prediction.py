@@ -184,6 +184,20 @@ class Prediction(BaseEstimator, ABC):
         check_is_fitted(self)
         return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
 
+    def save(self, path: Any, *, state: bool = False) -> None:
+        """Write the fitted model to a file without pickle; :func:`jitmlp.load` gives it back.
+
+        Parameters
+        ----------
+        path : path-like
+        state : bool, default=False
+            Whether the optimizer's state goes along, to train on with ``partial_fit`` or
+            ``warm_start="continue"``.
+        """
+        from jitmlp.estimators.model_file import save
+
+        save(self, path, state=state)
+
     # Protocols
 
     def __sklearn_is_fitted__(self) -> bool:

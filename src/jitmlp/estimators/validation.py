@@ -36,7 +36,9 @@ def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) 
     elif not is_watched(X) and not hasattr(X, "dtypes"):
         kind = np.asarray(X).dtype.kind if not hasattr(X, "dtype") else getattr(X.dtype, "kind", "")
         if kind in "mM":
-            raise ValueError(f"X must hold numbers, got {np.asarray(X).dtype}; give dates as numbers of days or seconds")
+            raise ValueError(
+                f"X must hold numbers, got {np.asarray(X).dtype}; give dates as numbers of days or seconds"
+            )
         if kind in "US":  # numbers in words, which scikit-learn reads where they are an array
             X, options["dtype"] = np.asarray(X), np.float64
     searched = estimator.normalize is not None or not is_watched(X)
