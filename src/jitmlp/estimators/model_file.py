@@ -251,6 +251,8 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
         setattr(model, name, arrays[name].copy() if name in arrays else None)
         if getattr(model, name) is not None and getattr(model, name).shape != (model.coefs_[0].shape[0],):
             raise ValueError(f"{name} has shape {getattr(model, name).shape}")
+    if (model.input_shift_ is None) != (model.input_scale_ is None):
+        raise ValueError("shift and scale of the inputs belong together")
     if "feature_names_in_" in description:
         model.feature_names_in_ = _classes(description["feature_names_in_"])
     if kind is MLPClassifier:
