@@ -5,7 +5,7 @@ import nox
 nox.options.sessions = ["lint", "tests"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 # The oldest releases that pyproject.toml allows
-FLOORS = ["numpy==2.0.*", "numba==0.63.*", "scikit-learn==1.7.*", "scipy==1.13.*"]
+FLOORS = ["numpy==2.0.*", "numba==0.62.*", "scikit-learn==1.7.*", "scipy==1.13.*"]
 
 
 @nox.session(python=PYTHONS)

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import os
 
+import llvmlite
 import llvmlite.binding as llvm
 import numba
+
+if llvm.llvm_version_info[0] < 20:  # with an older LLVM pointers have types, and no kernel could be parsed
+    raise ImportError(
+        f"jitmlp needs Numba 0.62 or later; {numba.__version__} with llvmlite {llvmlite.__version__} is installed"
+    )
 
 VECTOR_BYTES_VARIABLE = "JITMLP_VECTOR_BYTES"
 
