@@ -32,3 +32,20 @@ def test_files_that_are_named_exist(page):
         r"`((?:src|kernels|tests|docs|benchmarks|examples)/[\w/.]+\.(?:py|md|svg))`", page.read_text()
     ):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_are_named_exist(page):
+    for name, function in re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)(?:::(\w+))?`", page.read_text()):
+        found = list((ROOT / "tests").rglob(name))
+        assert found, name
+        assert not function or f"def {function}(" in found[0].read_text(), function
+
+
+def test_the_reliability_page_names_tests_that_exist():
+    text = "".join(p.read_text() for p in (ROOT / "tests").rglob("*.py"))
+    for line in (ROOT / "docs" / "reliability.md").read_text().splitlines():
+        cells = line.split("|")
+        if len(cells) == 5 and cells[1].strip().isdigit():
+            for words in re.findall(r"(?<![\w/`.])([a-z]+(?:_[a-z0-9]+)+)", cells[3]):
+                assert f"def test_{words}" in text or f"def {words}" in text or words in ("check_estimator",), words

@@ -4,6 +4,7 @@ Every test runs fresh processes with a cache folder of its own.
 """
 
 import os
+import random
 import shutil
 import signal
 import stat
@@ -189,6 +190,26 @@ with store.locked("x", "0" * 40):
     start = time.perf_counter()
     run("from jitmlp_kernels.link import store\nwith store.locked('x', '0' * 40): pass", tmp_path)
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.slow
+def test_processes_killed_while_they_compile_leave_whole_pieces(warm, tmp_path):
+    """kill -9 at random points: what is there is whole, what is not is compiled, nothing waits."""
+    numbers, environment = random.Random(0), {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path)}
+    for _ in range(12):
+        process = subprocess.Popen(
+            [sys.executable, "-c", FIT], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        time.sleep(numbers.uniform(0.8, 2.5))
+        process.kill()
+        process.wait()
+        if numbers.random() < 0.3:
+            for path in files(tmp_path):
+                if path.suffix == ".piece" and numbers.random() < 0.5:
+                    path.unlink()
+    lines, errors = run(cache=tmp_path)
+    assert lines[0].split("] ")[0] == warm[1][0].split("] ")[0] and "KernelCacheWarning" not in errors
+    assert run(cache=tmp_path)[0][1] == "compiled 0"
 
 
 def test_without_locks_on_the_file_system(tmp_path):
