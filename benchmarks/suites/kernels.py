@@ -35,7 +35,7 @@ def gradient_rate(dtype, rows, fan_in, units):
     operands = {
         "inputs": inputs.ctypes.data, "inputs_row": fan_in + lanes, "deltas": deltas.ctypes.data,
         "deltas_row": units + lanes, "weights": weights.ctypes.data, "panels": panels, "panel": panel,
-        "fan_in_padded": fan_in,
+        "fan_in": fan_in, "units": units,
     }  # fmt: skip
     job = {"gradients": panels * panel, "n_layers": 1}
     flops = 2 * rows * fan_in * units

@@ -147,6 +147,51 @@ def test_an_optimizer_of_ones_own_takes_the_steps_of_its_formula():
         clone(mine).set_params(solver_params={"mo": 0.5}).fit(X, Y)
 
 
+def over_size(w, g, state, c):
+    return w - c.learning_rate * g / abs(w), (g / abs(w),)
+
+
+def over_size_but_0(w, g, state, c):
+    size = formulas.where(w == 0.0, 1.0, abs(w))
+    return w - c.learning_rate * g / size, (g / size,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("options", [{}, {"clip_norm": 0.5}, {"l1": 0.01, "max_norm": 2.0}, {"batch_size": 1100}])
+def test_what_an_optimizer_makes_of_the_padding_changes_nothing(dtype, options):
+    """0 / 0 in every lane that holds no parameter: the same bits as without, and nothing that is not finite."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1200, 5)), rng.normal(size=(1200, 3))
+    one, other = (
+        MLPRegressor(
+            hidden_layer_sizes=(9,),
+            solver=Optimizer(f, ("last",)),
+            dtype=dtype,
+            max_iter=2,
+            learning_rate_init=1e-4,
+            random_state=0,
+            **options,
+        ).fit(X, y)
+        for f in (over_size, over_size_but_0)
+    )
+    assert one.loss_curve_ == other.loss_curve_ and np.isfinite(one.loss_)
+    for a, b in zip((*one.coefs_, *one.intercepts_), (*other.coefs_, *other.intercepts_)):
+        np.testing.assert_array_equal(a, b)
+
+
+def root(z):
+    return formulas.sign(z) * formulas.sqrt(abs(z))
+
+
+def test_an_activation_may_have_no_derivative_at_the_paddings_0():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5))
+    model = MLPRegressor(hidden_layer_sizes=(9,), activation=Activation(root), max_iter=30, random_state=0).fit(
+        X, X @ [1, 2, 0, 0, 1]
+    )
+    assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
+
+
 def test_three_slots_against_numpy():
     rng = np.random.default_rng(0)
     data, target = rng.normal(size=(32, 6)), rng.normal(size=32)

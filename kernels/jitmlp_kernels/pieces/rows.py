@@ -53,7 +53,10 @@ def activation_backward(m, job, unit, op, activation):
             cell = r * row + i * m.lanes
             slope = activation.derivative(m.load(source.at(cell)), p)
             deltas = target.at(cell)
-            m.store(m.load(deltas) * slope, deltas)
+            value = m.load(deltas) * slope
+            if not activation.built_in:  # whose derivative at the padding's 0 may be infinite
+                value = where(m.inside(i * m.lanes, units), value, 0.0)
+            m.store(value, deltas)
 
 
 @kernel(ROWS)

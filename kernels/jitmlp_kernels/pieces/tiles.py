@@ -27,7 +27,8 @@ WEIGHTS = record(
     weights=ADDRESS,
     panels=INT,
     panel=INT,  # elements from panel to panel
-    fan_in_padded=INT,
+    fan_in=INT,
+    units=INT,
     transposed=ADDRESS,  # the copy for the backward pass: [panel of fan_in][unit][lane]
     has_transposed=INT,
     first_strip=INT,  # index of the layer's first strip of TILE_ROWS rows
@@ -56,14 +57,19 @@ class Update:
         self.limit = m.spread(job.clip_value)
         self.state_stride = job.state_stride
 
-    def vector(self, parameter, gradient):
-        """Update one vector; ``parameter`` and ``gradient`` are pointers. Returns it as it was."""
+    def vector(self, parameter, gradient, first, units):
+        """Update the vector that begins at index ``first`` of ``units`` parameters; returns it as it was.
+
+        ``parameter`` and ``gradient`` are pointers.
+        """
         m = self.m
         slots = [parameter.at((i + 1) * self.state_stride) for i in range(len(self.optimizer.slots))]
         w = m.load(parameter)
         g = fma(self.alpha, w, m.load(gradient)) * self.scale
         g = clamp(g, -self.limit, self.limit)
         new, state = self.optimizer.update(w, g, tuple(m.load(slot) for slot in slots), self.c)
+        if not self.optimizer.built_in:  # which may divide 0 by 0 in the padding
+            new, *state = (where(m.inside(first, units), value, 0.0) for value in (new, *state))
         m.store(new, parameter)
         for slot, value in zip(slots, state):
             m.store(value, slot)
@@ -175,7 +181,7 @@ class Ahead:
 
 def finisher(m, job, unit, op, tiles, update, l1):
     """What is done to a tile once its gradient is known: a function of the tile and its gradient."""
-    panel, lanes = tiles.panel, m.lanes
+    panel, lanes, fan_in, units = tiles.panel, m.lanes, op.fan_in, op.units
     squares, sizes = m.variable(m.zero()), m.variable(m.zero())
     share_of_loss = unit.scale * m.double(unit.n_batch)
     transposed, has_transposed = op.transposed.cast(m.dtype), op.has_transposed
@@ -189,7 +195,7 @@ def finisher(m, job, unit, op, tiles, update, l1):
         for v in m.loop(width):
             for r in m.loop(TILE_ROWS):
                 parameter = weights.at(v * panel).at(r * lanes)
-                w = update.vector(parameter, gradient.at(r, v))
+                w = update.vector(parameter, gradient.at(r, v), (j + v) * lanes, m.choose(i + r < fan_in, units, 0))
                 squares.set(fma(w, w, squares.get()))
         penalty = half_alpha * m.double(m.sum_lanes(squares.get())) * share_of_loss
         if l1:

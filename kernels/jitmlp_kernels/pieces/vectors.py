@@ -20,6 +20,7 @@ VECTOR = record(
     layer=INT,
     parameters=ADDRESS,
     vectors=INT,
+    units=INT,
     gradients=ADDRESS,  # where they lie, or the deltas to sum
     deltas_row=INT,
     square=INT,  # place of its sum of squares
@@ -60,7 +61,8 @@ def step_bias(m, job, unit, op, optimizer):
         def visit(i, width):
             _bias_tile(m, job, unit, op, i, width, zeros, Block(scratch, 0, m.lanes))
             for v in m.loop(width):
-                update.vector(parameters.at((i + v) * m.lanes), scratch.at(v * m.lanes))
+                first = (i + v) * m.lanes
+                update.vector(parameters.at(first), scratch.at(v * m.lanes), first, op.units)
 
         _by_pairs(m, op.vectors, visit)
 
@@ -86,7 +88,8 @@ def update_vector(m, job, unit, op, optimizer):
         update = Update(m, job, unit, optimizer, penalized=False)
         parameters, gradients = op.parameters.cast(m.dtype), op.gradients.cast(m.dtype)
         for i in m.loop(op.vectors):
-            update.vector(parameters.at(i * m.lanes), gradients.at(i * m.lanes))
+            first = i * m.lanes
+            update.vector(parameters.at(first), gradients.at(first), first, op.units)
 
 
 @kernel(VECTOR)

@@ -109,7 +109,8 @@ class LayerOperands:
             "weights": at(place.weights),
             "panels": place.panels,
             "panel": panel,
-            "fan_in_padded": place.fan_in_padded,
+            "fan_in": place.fan_in,
+            "units": place.fan_out,
             "transposed": transposed,
             "has_transposed": has_transposed,
             "first_strip": place.first_strip,
@@ -125,7 +126,7 @@ class LayerOperands:
             "has_transposed": has_transposed,
             "below": -(-place.fan_in_padded // lanes),
         }
-        vector = {"layer": l, "vectors": place.panels, "square": layout.n_strips + l}
+        vector = {"layer": l, "vectors": place.panels, "units": place.fan_out, "square": layout.n_strips + l}
         self.bias = {**vector, "parameters": at(place.bias), "gradients": at(place.deltas), "deltas_row": place.row}
         self.bias_gradients = {**self.bias, "gradients": at(place.bias + layout.gradients)}
         width = place.panels * lanes
