@@ -344,6 +344,28 @@ def test_divergence_is_explained_and_keeps_the_last_good_weights():
     assert model.n_iter_ < 200 and np.isnan(model.loss_)
 
 
+@pytest.mark.parametrize("max_iter", [1, 2, 20])
+def test_weights_that_the_last_step_of_an_epoch_made_infinite_are_not_the_last_good_ones(max_iter):
+    """The loss of such an epoch, taken before the step, is finite."""
+    options = dict(
+        hidden_layer_sizes=(5,), solver="gradient_descent", learning_rate_init=3e38, batch_size=len(D), dtype="float32",
+        max_iter=max_iter, random_state=0,
+    )  # fmt: skip
+    drawn = MLPRegressor(**{**options, "learning_rate_init": 1e-30}).fit(D * 100, T).coefs_[0]
+    with pytest.raises(DivergenceError, match="epoch 1,") as caught:
+        MLPRegressor(**options).fit(D * 100, T)
+    np.testing.assert_array_equal(caught.value.coefs[0], drawn)
+    with pytest.warns(DivergenceWarning, match="last epoch before"):
+        model = MLPRegressor(**options, on_divergence="restore").fit(D * 100, T)
+    np.testing.assert_array_equal(model.coefs_[0], drawn)
+
+
+def test_a_state_that_is_not_finite_is_divergence():
+    """Adam's second moment is too large for float32 where the weights and the loss are not."""
+    with pytest.raises(DivergenceError, match="epoch 1,.*the optimizer's state"):
+        MLPRegressor(hidden_layer_sizes=(5,), dtype="float32", max_iter=9, random_state=0).fit(D * 1e10, T)
+
+
 @pytest.mark.parametrize("options", [{"early_stopping": True}, {"restore_best": True}, {}])
 def test_a_diverged_run_ends_at_once(options):
     calls = []

@@ -228,6 +228,14 @@ class Workspace:
             part[:] = old
         self.load(self.parameters())  # the transposed copies too
 
+    def all_finite(self) -> bool:
+        """Whether no parameter and nothing of the optimizer's state is NaN or infinite."""
+        state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
+        if all(np.isfinite(part).all() for part in (*self._snapshot_parts(), state)):
+            return True
+        # it may be the padding, which nobody reads
+        return all(self.parameters(slot).all_finite() for slot in range(1 + self.layout.slots))
+
     def buffer(self, l: int, what: str, rows: int) -> np.ndarray:
         """View of the first rows of a layer's ``preactivations``, ``outputs`` or ``deltas``."""
         place = self.layout.layers[l]

@@ -57,8 +57,10 @@ class Divergence:
         if not np.isfinite(total) or not np.isfinite(self.workspace.penalties).all():
             raise Diverged(self.explain(rate))
 
-    def end_epoch(self) -> None:
-        """Keep the parameters as they are now."""
+    def end_epoch(self, rate: float) -> None:
+        """Keep the parameters as they are now; raise :class:`Diverged` if the last step has left what is not finite."""
+        if not self.workspace.all_finite():
+            raise Diverged(self.explain(rate))
         self.epoch += 1
         self.workspace.snapshot(into=self._kept)
 
@@ -80,7 +82,11 @@ class Divergence:
             if not (np.isfinite(w).all() and np.isfinite(b).all())
         ]
         good = [float(np.abs(w).max()) for w in now.weights if w.size and np.isfinite(w).all()]
-        where = f"weights of layer {layers[0]} are not finite" if layers else "the outputs are not finite"
+        where = (
+            f"weights of layer {layers[0]} are not finite"
+            if layers
+            else "the outputs or the optimizer's state are not finite"
+        )
         largest = f", the largest finite weight is {max(good):.3g}" if good else ""
         return (
             "Solver produced non-finite parameter weights or losses. The input data may contain large values "

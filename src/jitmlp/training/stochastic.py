@@ -33,8 +33,8 @@ class Run:
     trainer : Trainer
     epoch : int
         Epochs of this run so far.
-    loss : float
-        Of the last epoch.
+    loss, rate : float
+        Of the last epoch; of its last step.
     losses, scores, rates, seconds : list of float
         Those of earlier calls included.
     best_loss, best_score, waited, samples :
@@ -51,7 +51,7 @@ class Run:
         self.rates, self.seconds = list(h.rates), list(h.seconds)
         self.best_loss, self.best_score, self.waited, self.samples = h.best_loss, h.best_score, h.waited, h.samples
         self.loss: float = h.losses[-1] if h.losses else np.nan
-        self.epoch, self.reason = 0, ""
+        self.epoch, self.reason, self.rate = 0, "", np.nan
         self.order: np.ndarray | None = None
         self._best: list[np.ndarray] | None = None
 
@@ -146,10 +146,8 @@ def train(
             with interrupt.open():
                 callback.on_end(run)
         fit = run.fit(best=True)
-        if not all(
-            p.all_finite() for p in (fit.parameters, *(fit.state.slots if fit.state else ()))
-        ):  # in the very last step, after its loss
-            return _diverged(run, run.trainer.divergence.explain(run.rates[-1] if run.rates else np.nan))
+        if run.reason == "interrupt" and not run.trainer.workspace.all_finite():  # in the middle of an epoch
+            return _diverged(run, run.trainer.divergence.explain(run.rate))
         _warn_of_explosion(run)
         return fit
 
@@ -163,12 +161,13 @@ def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarr
     start = time.perf_counter()
     run.loss = run.trainer.run_epoch(data, rows)
     run.seconds.append(time.perf_counter() - start)
-    run.rates.append(float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan)
+    run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
+    run.rates.append(run.rate)
     run.losses.append(run.loss)
     run.order = rows
     run.epoch += 1
     run.samples += len(rows)
-    run.trainer.divergence.end_epoch()
+    run.trainer.divergence.end_epoch(run.rate)
     return rows
 
 
@@ -190,5 +189,4 @@ def _diverged(run: Run, message: str) -> Fit:
 def _warn_of_explosion(run: Run) -> None:
     divergence = run.trainer.divergence
     if run.reason != "interrupt" and divergence.exploded(run.loss):
-        rate = run.rates[-1] if run.rates else np.nan
-        warn_user(divergence.explain_explosion(run.loss, rate), DivergenceWarning)
+        warn_user(divergence.explain_explosion(run.loss, run.rate), DivergenceWarning)
