@@ -168,6 +168,22 @@ def test_continuing_is_as_if_it_had_not_stopped(solver, options):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("n", [900, 1200, len(X)])
+@pytest.mark.parametrize("early", [(False, False), (False, True), (True, False), (True, True)], ids=str)
+def test_continuing_trains_on_all_the_rows_that_there_are_now(n, early):
+    """With more rows, or fewer, or an early stopping that comes or goes; and on the same ones where nothing changes."""
+    model = MLPRegressor(
+        hidden_layer_sizes=(4,), max_iter=2, warm_start="continue", random_state=0, early_stopping=early[0]
+    ).fit(X[:1200], Y[:1200])
+    first = set(model._state.order)
+    model.set_params(early_stopping=early[1]).fit(X[:n], Y[:n])
+    expected = n - int(np.ceil(0.1 * n)) if early[1] else n
+    assert len(model._state.order) == len(set(model._state.order)) == expected and max(model._state.order) < n
+    assert model.t_ == 2 * len(first) + 2 * expected
+    if n == 1200 and early[0] == early[1]:
+        assert set(model._state.order) == first
+
+
 def test_partial_fit_after_fit_goes_on():
     model = MLPClassifier((64,), max_iter=100, random_state=0).fit(X, Y)
     theirs = scikit.MLPClassifier((64,), max_iter=100, random_state=0).fit(X, Y)

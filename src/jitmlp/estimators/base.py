@@ -270,11 +270,10 @@ class BaseMLP(Prediction):
     def _train(self, problem: Problem, incremental: bool) -> Fit:
         data, random_state = problem.data, problem.random_state
         rows, held_out = np.arange(data.n_samples), None
-        state = problem.start.state
-        order = state.order if state is not None and self.warm_start == "continue" else None
-        if order is not None and order.max() < data.n_samples:
+        order = self._order_to_continue(problem)
+        if order is not None:
+            held_out = np.setdiff1d(rows, order) if self.early_stopping else None
             rows = order
-            held_out = np.setdiff1d(np.arange(data.n_samples), rows) if self.early_stopping else None
         elif self.early_stopping and is_stochastic(self.solver):
             rows, held_out = self._split(problem, rows)
         # drawn only where it is needed: scikit-learn draws nothing here
@@ -295,6 +294,16 @@ class BaseMLP(Prediction):
             workspace,
         )
         return fit
+
+    def _order_to_continue(self, problem: Problem) -> np.ndarray | None:
+        """The last order of the rows, if it is one of as many rows as there are now, less those held out."""
+        state, n = problem.start.state, problem.data.n_samples
+        if state is None or state.order is None or self.warm_start != "continue":
+            return None
+        # as many as train_test_split holds out
+        n_held_out = int(np.ceil(self.validation_fraction * n)) if self.early_stopping else 0
+        fits = len(state.order) == n - n_held_out and state.order.max() < n
+        return state.order if fits else None
 
     def _split(self, problem: Problem, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on and rows to hold out."""
