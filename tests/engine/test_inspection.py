@@ -105,6 +105,8 @@ def test_linear_regression_equals_the_closed_form():
 @pytest.mark.parametrize("coefs, intercepts, words", [
     ([], [], "one array a layer"),
     ([np.ones((2, 3))], [np.ones(2)], "layer 0"),
+    ([1.0], [1.0], "layer 0"),
+    ([np.ones((2, 3)), 1.0], [np.ones(3), np.ones(1)], "layer 1"),
     ([np.ones((2, 3)), np.ones((4, 1))], [np.ones(3), np.ones(1)], "layer 1"),
 ])  # fmt: skip
 def test_shapes_must_fit(coefs, intercepts, words):

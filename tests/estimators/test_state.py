@@ -439,6 +439,14 @@ def test_arrays_that_do_not_fit_together_are_named():
     model.coefs_ = [model.coefs_[0], model.coefs_[1][:5]]
     with pytest.raises(ValueError, match=r"coefs_\[1\].*\(9, fan_out\)"):
         model.predict(X)
+    for coefs, words in (
+        ([], "got 0 and 2"),
+        ([3.0, 4.0], r"coefs_\[0\].*\(0, fan_out\)"),
+        ([np.ones((64, 9)), 1.0], r"coefs_\[1\]"),
+    ):
+        model.coefs_ = coefs
+        with pytest.raises(ValueError, match=words):
+            model.predict(X)
 
 
 def test_initial_weights_can_be_given():

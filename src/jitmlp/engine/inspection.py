@@ -16,7 +16,7 @@ from jitmlp.engine.workspace import Constraints, Workspace
 from jitmlp.model.choices import Loss, checked_values, nearest
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.model import Model
-from jitmlp.model.parameters import Parameters
+from jitmlp.model.parameters import Parameters, check_shapes
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
 from jitmlp_kernels.rules.optimizers import GRADIENT
@@ -73,17 +73,7 @@ class NeuralNetwork:
             raise ValueError(f"dtype must be float32 or float64, got {dtype}")
         coefs = [np.asarray(coef, dtype) for coef in coefs]
         intercepts = [np.asarray(intercept, dtype) for intercept in intercepts]
-        if not coefs or len(coefs) != len(intercepts):
-            raise ValueError(
-                f"coefs and intercepts must have one array a layer, got {len(coefs)} and {len(intercepts)}"
-            )
-        for l, (coef, intercept) in enumerate(zip(coefs, intercepts)):
-            fan_in = coefs[l - 1].shape[-1] if l else coef.shape[0] if coef.ndim else 0
-            if coef.ndim != 2 or coef.shape[0] != fan_in or intercept.shape != coef.shape[1:]:
-                raise ValueError(
-                    f"layer {l}: coefs must have shape ({fan_in}, fan_out) and intercepts (fan_out,), "
-                    f"got {coef.shape} and {intercept.shape}"
-                )
+        check_shapes(coefs, intercepts)
         if isinstance(loss, Loss):
             rule, default = loss.rule, loss.parameter or 0.0
         elif loss in LOSSES:
@@ -240,19 +230,18 @@ class NeuralNetwork:
         checked_values("solver_params", solver_params, rule.hyperparameters, f"solver={solver!r}")
         data = self._data(X, y, sample_weight)
         n = data.n_samples
-        if self._stepper is None or self._stepper.optimizer is not rule or self._stepper.rows < n:
-            state: tuple[Parameters, ...] = (
-                () if self._stepper is None or self._stepper.optimizer is not rule else self._stepper.state()
-            )
-            self._steps = self._steps if state else 0
-            self._stepper = Workspace(self._model, n, 1, rule)
+        stepper = self._stepper if self._stepper is not None and self._stepper.optimizer is rule else None
+        if stepper is None or stepper.rows < n:
+            state = () if stepper is None else stepper.state()
+            self._steps = 0 if stepper is None else self._steps
+            self._stepper = stepper = Workspace(self._model, n, 1, rule)
             for number, slot in enumerate(state, 1):
-                self._stepper.load(slot, number)
+                stepper.load(slot, number)
         self._steps += 1
         table = rule.table(np.full(1, float(learning_rate)), np.full(1, float(self._steps)), solver_params)
-        self._stepper.load(self._parameters)
-        loss = self._run(self._stepper, data, table, alpha)
-        self._parameters = self._stepper.parameters()
+        stepper.load(self._parameters)
+        loss = self._run(stepper, data, table, alpha)
+        self._parameters = stepper.parameters()
         self._workspace.load(self._parameters)
         return loss
 

@@ -21,7 +21,7 @@ from jitmlp.model.choices import Loss, refuse
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling
-from jitmlp.model.parameters import BatchNorm, Parameters
+from jitmlp.model.parameters import BatchNorm, Parameters, check_shapes
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -79,15 +79,7 @@ class Prediction(BaseEstimator, ABC):
         """
         coefs = [np.asarray(coef) for coef in self.coefs_]
         intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
-        if len(coefs) != len(intercepts) or not coefs:
-            raise ValueError(f"coefs_ has {len(coefs)} layers, intercepts_ has {len(intercepts)}")
-        for l, (coef, intercept) in enumerate(zip(coefs, intercepts)):
-            fan_in = coefs[l - 1].shape[-1] if l else coef.shape[0]
-            if coef.ndim != 2 or coef.shape[0] != fan_in or intercept.shape != coef.shape[1:]:
-                raise ValueError(
-                    f"coefs_[{l}] must have shape ({fan_in}, fan_out) and intercepts_[{l}] (fan_out,), "
-                    f"got {coef.shape} and {intercept.shape}"
-                )
+        check_shapes(coefs, intercepts, "_")
         sizes = [coef.shape[1] for coef in coefs]
         activation = self.activation
         if isinstance(activation, (tuple, list)) and len(activation) != len(sizes) - 1:

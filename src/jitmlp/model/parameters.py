@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,20 @@ class Parameters:
         return [w.shape for w in self.weights] == model.shapes and [norm is not None for norm in self.batch_norms] == [
             layer.batch_norm for layer in model.layers
         ]
+
+
+def check_shapes(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], ending: str = "") -> None:
+    """Raise ValueError unless the layers fit each other; what was given is called ``coefs`` with this ending."""
+    coefs, intercepts = f"coefs{ending}", f"intercepts{ending}"
+    if not weights or len(weights) != len(biases):
+        raise ValueError(f"{coefs} and {intercepts} must have one array a layer, got {len(weights)} and {len(biases)}")
+    for l, (weight, bias) in enumerate(zip(weights, biases)):
+        fan_in = (weights[l - 1].shape[-1:] if l else weight.shape[:1]) or (0,)
+        if weight.ndim != 2 or weight.shape[:1] != fan_in or bias.shape != weight.shape[1:]:
+            raise ValueError(
+                f"layer {l}: {coefs}[{l}] must have shape ({fan_in[0]}, fan_out) and {intercepts}[{l}] (fan_out,), "
+                f"got {weight.shape} and {bias.shape}"
+            )
 
 
 def new_batch_norms(model: Model) -> tuple[BatchNorm | None, ...]:
