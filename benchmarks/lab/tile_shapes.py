@@ -7,8 +7,7 @@ import time
 
 import numpy as np
 
-from jitmlp_kernels.link.compile import callable_piece
-from jitmlp_kernels.link.pieces import address_of, piece
+from jitmlp_kernels.link.pieces import callable_of, piece
 from jitmlp_kernels.pieces.product import Block, tile
 from jitmlp_kernels.pieces.records import ADDRESS, INT, JOB, UNIT, kernel, new, record
 from jitmlp_kernels.trace.target import VECTOR_BYTES
@@ -55,7 +54,7 @@ def measure(rows, panels):
     zeros, rates = np.zeros(8 * LANES, "f4"), []
     for body, second, size in ((lab_forward, panelled, n_rows * width), (lab_gradient, D, DEPTH * width)):
         c = np.zeros(size, "f4")
-        run = callable_piece(address_of(piece(body, "float32", rows=rows, panels=panels)))
+        run = callable_of(piece(body, "float32", rows=rows, panels=panels))
         places = {"a": A.ctypes.data, "b": second.ctypes.data, "c": c.ctypes.data, "zeros": zeros.ctypes.data}
         operands = new(PRODUCT, **places, rows=n_rows, panels=n_panels, repeats=1)
         records = [r.ctypes.data for r in (new(JOB), new(UNIT), operands)]

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from jitmlp_kernels.link.compile import callable_piece
-from jitmlp_kernels.link.pieces import INTERPRETED, address_of, interpret, piece
+from jitmlp_kernels.link.pieces import callable_of, interpret, piece
 from jitmlp_kernels.pieces.records import ADDRESS, INT, JOB, UNIT, kernel, new, record
 from jitmlp_kernels.rules.activations import ActivationRule
 from jitmlp_kernels.trace.target import VECTOR_BYTES
@@ -24,7 +23,7 @@ def apply_to_vectors(m, job, unit, op, activation):
 def call(body, dtype, operands, machine="compiled", job=None, unit=None, **arguments):
     """Run one piece with these records; a dict of operands becomes one."""
     wanted = piece(body, dtype, **arguments)
-    run = interpret(wanted) if machine == "interpreted" or INTERPRETED else callable_piece(address_of(wanted))
+    run = interpret(wanted) if machine == "interpreted" else callable_of(wanted)
     records = [new(JOB, **(job or {})), new(UNIT, **(unit or {})), new(body.operands, **operands)]
     run(*(r.ctypes.data for r in records))
     return records

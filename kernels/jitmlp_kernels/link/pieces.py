@@ -142,8 +142,9 @@ class _Request:
         self.symbol = f"jitmlp_{self.key}"
 
     def compile(self) -> store.Code:
-        """Machine code of the piece."""
-        return compiler.compile_module(self._trace(self.symbol), self.symbol)
+        """Machine code of the piece, which is not on disk yet."""
+        label, symbol = self.wanted.label, self.symbol
+        return compile_or_wait(label, self.key, lambda: compiler.compile_module(self._trace(symbol), symbol))
 
     def _trace(self, symbol):
         try:
@@ -154,14 +155,14 @@ class _Request:
             raise FormulaError(f"{self.wanted.label} cannot be compiled: {_place(error)}{error}") from error
 
 
-def _compile_or_wait(request: _Request) -> store.Code:
-    """Compile a piece and keep it, or take it from the process that does so now."""
-    with store.locked(request.wanted.label, request.key):
-        code = store.load(request.wanted.label, request.key)
+def compile_or_wait(label: str, key: str, make: Callable[[], store.Code]) -> store.Code:
+    """Compile with ``make`` and keep what comes of it, or take it from the process that does so now."""
+    with store.locked(label, key):
+        code = store.load(label, key)
         if code is None:
-            code = request.compile()
-            compiled.append(request.wanted.label)
-            store.save(request.wanted.label, request.key, code)
+            code = make()
+            compiled.append(label)
+            store.save(label, key, code)
     return code
 
 
@@ -201,13 +202,12 @@ def _link(missing):
     with progress.waiting(len(to_compile), folder.writable_folder if to_compile else None) as step:
         for request in to_compile:
             step(request.wanted.label)
-            _addresses[request.wanted] = _installed(request, _compile_or_wait(request))
+            _addresses[request.wanted] = _installed(request, request.compile())
 
 
-def address_of(wanted: Piece) -> int:
-    """The address of one piece."""
-    address = _addresses.get(wanted)
-    return link([wanted])[0] if address is None else address
+def callable_of(wanted: Piece) -> Callable:
+    """A Python function that calls one piece with three addresses."""
+    return interpret(wanted) if INTERPRETED else compiler.callable_piece(link([wanted])[0])
 
 
 def compile_piece(wanted: Piece) -> bool:
@@ -215,7 +215,7 @@ def compile_piece(wanted: Piece) -> bool:
     request = _Request(wanted)
     if store.load(wanted.label, request.key) is not None:
         return False
-    _compile_or_wait(request)
+    request.compile()
     return True
 
 

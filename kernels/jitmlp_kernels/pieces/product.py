@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jitmlp_kernels.pieces.records import ADDRESS, INT, kernel, record
+from jitmlp_kernels.pieces.share import HALF_ROWS
 from jitmlp_kernels.trace.functions import fma
 from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
-
-HALF_ROWS = TILE_ROWS // 2
 
 
 class Block(NamedTuple):
@@ -56,6 +55,15 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None):
             total.set(fma(scales[r], vectors[v], total.get()))
     for (r, v), total in zip(cells, sums):
         m.store(total.get(), c.at(r, v))
+
+
+def by_pairs(m, panels, visit):
+    """``visit(panel, width)`` for all panels: by tiles of TILE_PANELS, and the odd one that may be left."""
+    pairs = panels // TILE_PANELS * TILE_PANELS
+    for panel in m.loop(0, pairs, TILE_PANELS):
+        visit(panel, TILE_PANELS)
+    for _ in m.when(pairs < panels):
+        visit(pairs, 1)
 
 
 # c = init + a b for the rows of a group; b in panels of one vector's width, [panel][k][lane]
@@ -101,8 +109,4 @@ def product(m, job, unit, op):
         for _ in m.when(full < rows):
             one(full, HALF_ROWS)
 
-    pairs = panels // TILE_PANELS * TILE_PANELS
-    for panel in m.loop(0, pairs, TILE_PANELS):
-        strip(panel, TILE_PANELS)
-    for _ in m.when(pairs < panels):
-        strip(pairs, 1)
+    by_pairs(m, panels, strip)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from jitmlp_kernels.pieces.product import Block, tile
+from jitmlp_kernels.pieces.product import Block, by_pairs, tile
 from jitmlp_kernels.pieces.records import (
     ADDRESS,
     INT,
@@ -15,7 +15,7 @@ from jitmlp_kernels.pieces.records import (
 from jitmlp_kernels.pieces.share import share
 from jitmlp_kernels.pieces.transpose import transpose_tile
 from jitmlp_kernels.trace.functions import clamp, fma, where
-from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
+from jitmlp_kernels.trace.target import TILE_ROWS
 
 # The weights of a layer: [panel][fan_in padded][lane]
 WEIGHTS = record(
@@ -98,17 +98,12 @@ class Tiles:
 
     def each(self, visit):
         """``visit(i, j, width)`` for each tile: its first row, first panel, and how many panels it has."""
-        m = self.m
-        pairs = self.panels // TILE_PANELS * TILE_PANELS
 
         def strip(j, width):
-            for i in m.loop(self.first, self.last, TILE_ROWS):
+            for i in self.m.loop(self.first, self.last, TILE_ROWS):
                 visit(i, j, width)
 
-        for j in m.loop(0, pairs, TILE_PANELS):
-            strip(j, TILE_PANELS)
-        for _ in m.when(pairs < self.panels):
-            strip(pairs, 1)
+        by_pairs(self.m, self.panels, strip)
 
     def at(self, i, j):
         """The pointer to the first weight of a tile."""

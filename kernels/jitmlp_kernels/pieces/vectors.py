@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitmlp_kernels.pieces.product import Block, tile
+from jitmlp_kernels.pieces.product import Block, by_pairs, tile
 from jitmlp_kernels.pieces.records import (
     ADDRESS,
     INT,
@@ -13,7 +13,6 @@ from jitmlp_kernels.pieces.records import (
 )
 from jitmlp_kernels.pieces.tiles import Update, owned
 from jitmlp_kernels.trace.functions import fma, where
-from jitmlp_kernels.trace.target import TILE_PANELS
 
 # A vector of parameters a layer: biases, gamma, beta. It goes with the layer's first strip.
 VECTOR = record(
@@ -41,14 +40,6 @@ def _bias_tile(m, job, unit, op, i, width, init, c):
     tile(m, 1, width, ones, 0, b, init, c, unit.n_rows)
 
 
-def _by_pairs(m, count, visit):
-    pairs = count // TILE_PANELS * TILE_PANELS
-    for i in m.loop(0, pairs, TILE_PANELS):
-        visit(i, TILE_PANELS)
-    for _ in m.when(pairs < count):
-        visit(pairs, 1)
-
-
 @kernel(VECTOR)
 def step_bias(m, job, unit, op, optimizer):
     """Gradient and update of a layer's biases."""
@@ -64,7 +55,7 @@ def step_bias(m, job, unit, op, optimizer):
                 first = (i + v) * m.lanes
                 update.vector(parameters.at(first), scratch.at(v * m.lanes), first, op.units)
 
-        _by_pairs(m, op.vectors, visit)
+        by_pairs(m, op.vectors, visit)
 
 
 @kernel(VECTOR)
@@ -78,7 +69,7 @@ def accumulate_bias(m, job, unit, op):
             init = Block(m.choose(later, c, job.zeros.cast(m.dtype)), 0, m.choose(later, m.whole(m.lanes), 0))
             _bias_tile(m, job, unit, op, i, width, init, Block(c, 0, m.lanes))
 
-        _by_pairs(m, op.vectors, visit)
+        by_pairs(m, op.vectors, visit)
 
 
 @kernel(VECTOR)

@@ -17,7 +17,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from jitmlp_kernels.link import compile as compiler
-from jitmlp_kernels.link import pieces, progress, store
+from jitmlp_kernels.link import folder, pieces, progress, store
 from jitmlp_kernels.pieces.records import CALL, GROUP_ROWS, JOB, LINE, PHASE, UNIT, UNIT_BYTES
 from jitmlp_kernels.pieces.share import HALF_ROWS, share
 
@@ -173,14 +173,9 @@ def _load_team():
     with compiler.LOCK:
         code = store.load("run_team", key)
         if code is None:
-            with progress.waiting(1, pieces.folder.writable_folder) as step:
+            with progress.waiting(1, folder.writable_folder) as step:
                 step("run_team")
-                with store.locked("run_team", key):
-                    code = store.load("run_team", key)
-                    if code is None:
-                        code = compiler.compile_numba(run_team, 3)
-                        pieces.compiled.append("run_team")
-                        store.save("run_team", key, code)
+                code = pieces.compile_or_wait("run_team", key, lambda: compiler.compile_numba(run_team, 3))
         address = compiler.install(code)
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3)
     return kind(address)

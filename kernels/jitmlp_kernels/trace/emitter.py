@@ -35,6 +35,7 @@ from jitmlp_kernels.trace.values import (
     type_name,
 )
 
+IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 PIECE = ir.FunctionType(ir.VoidType(), [ADDRESS] * 3)  # of job, unit and operands
 
 
@@ -120,10 +121,6 @@ class Emitter:
         """A number or vector rounded to the network's dtype."""
         return self._round(number, self.element)
 
-    def widen(self, vector):
-        """A vector in float64."""
-        return self._round(vector, DOUBLE)
-
     def choose(self, condition, if_true, if_false):
         """One of two whole numbers or pointers."""
         if isinstance(if_true, Pointer):
@@ -200,6 +197,11 @@ class Emitter:
         """The address that lies at ``pointer``, as that of bytes."""
         return Pointer(self, self.builder.load(pointer.address, typ=ADDRESS), np.uint8)
 
+    def _declare(self, name, result, kinds):
+        """An outside function, declared once a module."""
+        known = self.module.globals.get(name)
+        return ir.Function(self.module, ir.FunctionType(result, kinds), name) if known is None else known
+
     def _load(self, pointer, type_):
         return self.builder.load(pointer.address, align=pointer.align, typ=type_)
 
@@ -226,14 +228,10 @@ class Emitter:
         source = ir.VectorType(element_type(pointer.dtype), self.lanes)
         if mask is None:
             return self._convert(self._load(pointer, source), pointer.dtype, target)
-        name = f"llvm.masked.load.{type_name(source)}.p0"
         kinds = [ADDRESS, INT32, mask.type, source]
-        function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(source, kinds), name)
+        function = self._declare(f"llvm.masked.load.{type_name(source)}.p0", source, kinds)
         zero = ir.Constant(source, [ir.Constant(source.element, 0)] * self.lanes)
-        address = pointer.address
-        value = self.builder.call(function, [address, ir.Constant(INT32, 1), mask.value, zero])
+        value = self.builder.call(function, [pointer.address, ir.Constant(INT32, 1), mask.value, zero])
         return self._convert(value, pointer.dtype, target)
 
     def read_as(self, pointer, dtype):
@@ -267,13 +265,9 @@ class Emitter:
 
     def prefetch(self, pointer, write=False):
         """Ask for a cache line; no influence on results."""
-        kinds = [ADDRESS, INT32, INT32, INT32]
-        function = self.module.globals.get("llvm.prefetch.p0")
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), "llvm.prefetch.p0")
+        function = self._declare("llvm.prefetch.p0", ir.VoidType(), [ADDRESS, INT32, INT32, INT32])
         keep_close, data = 3, 1
-        address = pointer.address
-        self.builder.call(function, [address, *(ir.Constant(INT32, n) for n in (int(write), keep_close, data))])
+        self.builder.call(function, [pointer.address, *(ir.Constant(INT32, n) for n in (int(write), keep_close, data))])
 
     # Control
 
@@ -353,26 +347,20 @@ class Emitter:
 
     def pause(self):
         """Tell the core that this is a spin."""
-        void, machine = ir.VoidType(), platform.machine().lower()
-        if machine in ("x86_64", "amd64"):
-            hint = self.module.declare_intrinsic("llvm.x86.sse2.pause", (), ir.FunctionType(void, []))
-            self.builder.call(hint, [])
-        elif machine in ("aarch64", "arm64"):
-            hint = self.module.declare_intrinsic("llvm.aarch64.hint", (), ir.FunctionType(void, [INT32]))
+        if IS_X86:
+            self.builder.call(self._declare("llvm.x86.sse2.pause", ir.VoidType(), []), [])
+        elif platform.machine().lower() in ("aarch64", "arm64"):
+            hint = self._declare("llvm.aarch64.hint", ir.VoidType(), [INT32])
             self.builder.call(hint, [ir.Constant(INT32, 1)])  # the YIELD instruction
 
     def give_way(self):
         """Give the core to another thread."""
         if sys.platform != "win32":
-            name = "sched_yield"
-            function = self.module.globals.get(name)
-            if function is None:
-                function = ir.Function(self.module, ir.FunctionType(INT32, []), name)
-            self.builder.call(function, [])
+            self.builder.call(self._declare("sched_yield", INT32, []), [])
 
     def flush_subnormals(self):
         """Take numbers too small to be normal as 0 from here on; returns the mode before."""
-        if platform.machine().lower() not in ("x86_64", "amd64"):
+        if not IS_X86:
             return self.whole(0)
         flush_to_zero, zero_for_subnormal = 0x8000, 0x40
         with self.builder.goto_entry_block():
@@ -386,7 +374,7 @@ class Emitter:
 
     def restore_subnormals(self, mode):
         """Put back what :meth:`flush_subnormals` gave."""
-        if platform.machine().lower() not in ("x86_64", "amd64"):
+        if not IS_X86:
             return
         with self.builder.goto_entry_block():
             slot = self.builder.alloca(INT32)
@@ -394,8 +382,5 @@ class Emitter:
         self._control_word("ldmxcsr", slot)
 
     def _control_word(self, name, slot):
-        name = f"llvm.x86.sse.{name}"
-        function = self.module.globals.get(name)
-        if function is None:
-            function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [ADDRESS]), name)
+        function = self._declare(f"llvm.x86.sse.{name}", ir.VoidType(), [ADDRESS])
         self.builder.call(function, [self.builder.bitcast(slot, ADDRESS)])

@@ -126,10 +126,6 @@ class Interpreter:
         """A number or vector rounded to the network's dtype."""
         return np.asarray(number).astype(self.dtype)[()]
 
-    def widen(self, vector):
-        """A vector in float64."""
-        return vector.astype(np.float64)
-
     def choose(self, condition, if_true, if_false):
         """One of two whole numbers or pointers."""
         return if_true if condition else if_false

@@ -71,5 +71,3 @@ VECTOR_BYTES = choose_vector_bytes()
 # the operands: 32 vector registers with AVX-512 (and NEON), 16 with AVX2.
 TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
 TILE_PANELS = 2
-
-LINE_BYTES = 64  # of a cache line

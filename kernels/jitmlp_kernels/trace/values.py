@@ -74,12 +74,6 @@ class Traced:
         """The value in one lane."""
         return self.same(self.builder.extract_element(self.value, ir.Constant(INT32, number)))
 
-    def _emit(self, name, left, right):
-        if not (isinstance(left, NUMBERS) and isinstance(right, NUMBERS)):
-            return NotImplemented  # a dual number knows what to do
-        left, right = self.lift(left), self.lift(right)
-        return self.same(getattr(self.builder, name)(left.value, right.value, **self._options))
-
     def __bool__(self):
         raise TypeError(
             "a formula cannot branch on a value, since it computes many at once; "
@@ -117,10 +111,66 @@ class Mask(Traced):
         return Mask(self.builder, self.builder.not_(self.value), self.like)
 
 
-class Lanes(Traced):
+class Number(Traced):
+    """What whole numbers and floats have in common: arithmetic and comparisons."""
+
+    __slots__ = ()
+    _kind = ""  # what LLVM puts before the name of an operation on such numbers
+    _options: dict = {}
+
+    def _emit(self, name, left, right):
+        if not (isinstance(left, NUMBERS) and isinstance(right, NUMBERS)):
+            return NotImplemented  # a dual number knows what to do
+        left, right = self.lift(left), self.lift(right)
+        return self.same(getattr(self.builder, name)(left.value, right.value, **self._options))
+
+    def _compare(self, operator, other):
+        raise NotImplementedError
+
+    def __add__(self, other):
+        return self._emit(f"{self._kind}add", self, other)
+
+    def __radd__(self, other):
+        return self._emit(f"{self._kind}add", other, self)
+
+    def __sub__(self, other):
+        return self._emit(f"{self._kind}sub", self, other)
+
+    def __rsub__(self, other):
+        return self._emit(f"{self._kind}sub", other, self)
+
+    def __mul__(self, other):
+        return self._emit(f"{self._kind}mul", self, other)
+
+    def __rmul__(self, other):
+        return self._emit(f"{self._kind}mul", other, self)
+
+    def __lt__(self, other):
+        return self._compare("<", other)
+
+    def __le__(self, other):
+        return self._compare("<=", other)
+
+    def __gt__(self, other):
+        return self._compare(">", other)
+
+    def __ge__(self, other):
+        return self._compare(">=", other)
+
+    def __eq__(self, other):
+        return self._compare("==", other)
+
+    def __ne__(self, other):
+        return self._compare("!=", other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Lanes(Number):
     """Floating-point numbers."""
 
     __slots__ = ()
+    _kind = "f"
     _options = {"flags": FASTMATH}
 
     @property
@@ -137,24 +187,6 @@ class Lanes(Traced):
         other = self.lift(other)
         emit = self.builder.fcmp_unordered if operator == "!=" else self.builder.fcmp_ordered
         return Mask(self.builder, emit(operator, self.value, other.value), self.type)
-
-    def __add__(self, other):
-        return self._emit("fadd", self, other)
-
-    def __radd__(self, other):
-        return self._emit("fadd", other, self)
-
-    def __sub__(self, other):
-        return self._emit("fsub", self, other)
-
-    def __rsub__(self, other):
-        return self._emit("fsub", other, self)
-
-    def __mul__(self, other):
-        return self._emit("fmul", self, other)
-
-    def __rmul__(self, other):
-        return self._emit("fmul", other, self)
 
     def __truediv__(self, other):
         return self._emit("fdiv", self, other)
@@ -179,50 +211,18 @@ class Lanes(Traced):
     def __abs__(self):
         return call_intrinsic("fabs", self)
 
-    def __lt__(self, other):
-        return self._compare("<", other)
 
-    def __le__(self, other):
-        return self._compare("<=", other)
-
-    def __gt__(self, other):
-        return self._compare(">", other)
-
-    def __ge__(self, other):
-        return self._compare(">=", other)
-
-    def __eq__(self, other):
-        return self._compare("==", other)
-
-    def __ne__(self, other):
-        return self._compare("!=", other)
-
-
-class Whole(Traced):
+class Whole(Number):
     """Whole numbers: offsets and counts (64 bits, never negative where divided), hashes."""
 
     __slots__ = ()
-    _options: dict = {}
 
     def _plain(self, number):
         width = self.element.width
         return (int(number) + (1 << (width - 1))) % (1 << width) - (1 << (width - 1))
 
-    def __add__(self, other):
-        return self._emit("add", self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other):
-        return self._emit("sub", self, other)
-
-    def __rsub__(self, other):
-        return self._emit("sub", other, self)
-
-    def __mul__(self, other):
-        return self._emit("mul", self, other)
-
-    __rmul__ = __mul__
+    def _compare(self, operator, other):
+        return Mask(self.builder, self.builder.icmp_signed(operator, self.value, self.lift(other).value))
 
     def __floordiv__(self, other):
         return self._emit("sdiv", self, other)
@@ -235,27 +235,6 @@ class Whole(Traced):
 
     def __rshift__(self, other):
         return self._emit("lshr", self, other)
-
-    def _compare(self, operator, other):
-        return Mask(self.builder, self.builder.icmp_signed(operator, self.value, self.lift(other).value))
-
-    def __lt__(self, other):
-        return self._compare("<", other)
-
-    def __le__(self, other):
-        return self._compare("<=", other)
-
-    def __gt__(self, other):
-        return self._compare(">", other)
-
-    def __ge__(self, other):
-        return self._compare(">=", other)
-
-    def __eq__(self, other):
-        return self._compare("==", other)
-
-    def __ne__(self, other):
-        return self._compare("!=", other)
 
 
 def type_name(type_) -> str:

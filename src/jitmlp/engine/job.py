@@ -9,8 +9,7 @@ import numpy as np
 
 from jitmlp.engine.layout import aligned_zeros
 from jitmlp.engine.program import Program
-from jitmlp_kernels.link.compile import callable_piece
-from jitmlp_kernels.link.pieces import INTERPRETED, interpret, link, piece
+from jitmlp_kernels.link.pieces import INTERPRETED, callable_of, link, piece
 from jitmlp_kernels.pieces.records import JOB, LINE, new
 from jitmlp_kernels.step import run
 
@@ -36,12 +35,11 @@ DRIVER = [piece(body, np.float64) for body in (run.run_phase, run.run_alone, run
 
 def _driver(program: Program, team: bool) -> dict[str, Any]:
     """The driver's pieces, linked with those of the first program: one thread's share of a phase ..."""
-    phase, alone, member = link([*DRIVER, *program.pieces])[:3]
+    phase, _, member = link([*DRIVER, *program.pieces])[:3]
     if team and not INTERPRETED:
         run.team_runner()
     if not _entries:
-        _entries["phase"], _entries["member"] = phase, member
-        _entries["alone"] = interpret(DRIVER[1]) if INTERPRETED else callable_piece(alone)
+        _entries["phase"], _entries["alone"], _entries["member"] = phase, callable_of(DRIVER[1]), member
     return _entries
 
 

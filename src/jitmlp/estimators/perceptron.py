@@ -15,8 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jitmlp.engine.data import address
 from jitmlp.model.messages import warn_user
-from jitmlp_kernels.link.compile import callable_piece
-from jitmlp_kernels.link.pieces import INTERPRETED, address_of, interpret, piece
+from jitmlp_kernels.link.pieces import callable_of, piece
 from jitmlp_kernels.pieces.perceptron import PERCEPTRON, perceptron_epoch
 from jitmlp_kernels.pieces.records import new
 
@@ -129,8 +128,7 @@ class Perceptron(ClassifierMixin, BaseEstimator):
     def _fit_one(self, X: Any, sign: np.ndarray, random_state: Any) -> tuple[np.ndarray, float, list[int]]:
         """Weights, intercept and mistakes of the unit that tells ``sign`` 1 from -1."""
         weights, intercept, order = np.zeros(X.shape[1]), np.zeros(1), np.arange(len(X))
-        rule = piece(perceptron_epoch, np.float64)
-        run = interpret(rule) if INTERPRETED else callable_piece(address_of(rule))
+        run = callable_of(piece(perceptron_epoch, np.float64))
         epoch = new(
             PERCEPTRON,
             x=address(X),
