@@ -168,26 +168,11 @@ def test_dropout_in_the_estimator():
 
 def test_label_smoothing():
     """The loss is the cross-entropy with ``(1 - s) y + s / k``."""
-    model = MLPClassifier(
-        (5,),
-        label_smoothing=0.2,
-        max_iter=1,
-        batch_size=len(X),
-        alpha=0,
-        random_state=0,
-        learning_rate_init=1e-9,
-    ).fit(X / 16, Y)
+    options = dict(label_smoothing=0.2, max_iter=1, batch_size=len(X), alpha=0, random_state=0, learning_rate_init=1e-9)
+    model = MLPClassifier((5,), **options).fit(X / 16, Y)
     target = 0.8 * np.eye(10)[Y] + 0.02
     assert model.loss_ == pytest.approx(-(target * model.predict_log_proba(X / 16)).sum(axis=1).mean(), rel=1e-5)
-    two = MLPClassifier(
-        (5,),
-        label_smoothing=0.2,
-        max_iter=1,
-        batch_size=len(X),
-        alpha=0,
-        random_state=0,
-        learning_rate_init=1e-9,
-    ).fit(X / 16, Y > 4)
+    two = MLPClassifier((5,), **options).fit(X / 16, Y > 4)
     target = 0.8 * np.c_[Y <= 4, Y > 4] + 0.1
     assert two.loss_ == pytest.approx(-(target * two.predict_log_proba(X / 16)).sum(axis=1).mean(), rel=1e-5)
 

@@ -20,6 +20,7 @@ import filelock
 from jitmlp_kernels.link import folder
 
 MAGIC = "jitmlp piece 1"
+ENDING = ".piece"
 LOCK_SECONDS = 120  # after which a piece is compiled without waiting for whoever holds its lock
 ABANDONED_SECONDS = 3600  # age of a temporary file that a killed process left
 
@@ -45,7 +46,21 @@ def _decode(raw: bytes, key: str) -> Code:
 
 
 def _name(label: str, key: str) -> str:
-    return f"{label}-{key[:20]}.piece"
+    return f"{label}-{key[:20]}{ENDING}"
+
+
+def kept(place: Path) -> dict[Path, str]:
+    """The files of pieces in a folder, with the labels of the pieces."""
+    return {path: path.name.rsplit("-", 1)[0] for path in sorted(place.glob(f"*{ENDING}"))}
+
+
+def clean(place: Path) -> int:
+    """Remove all that was kept in a folder; how many pieces that were."""
+    files = kept(place)
+    for path in [*files, *place.glob("locks/*.lock")]:
+        path.unlink(missing_ok=True)
+    sweep(place, age=0)
+    return len(files)
 
 
 def load(label: str, key: str) -> Code | None:

@@ -19,14 +19,11 @@ def run(options: argparse.Namespace) -> int:
     if place is None:
         print("jitmlp cache: there is no folder for compiled kernels", file=sys.stderr)
         return 1
-    files = sorted(place.glob("*.piece"))
     if options.action == "list":
-        for path in files:
-            print(f"{path.stat().st_size:9d}  {path.name.rsplit('-', 1)[0]}")
+        files = store.kept(place)
+        for path, label in files.items():
+            print(f"{path.stat().st_size:9d}  {label}")
         print(f"{len(files)} kernels in {place}")
-        return 0
-    for path in [*files, *place.glob("locks/*.lock")]:
-        path.unlink(missing_ok=True)
-    store.sweep(place, age=0)
-    print(f"{len(files)} kernels removed from {place}")
+    else:
+        print(f"{store.clean(place)} kernels removed from {place}")
     return 0

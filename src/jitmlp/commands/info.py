@@ -12,7 +12,7 @@ import sklearn
 
 from jitmlp._version import __version__
 from jitmlp.engine.threads import available_threads
-from jitmlp_kernels.link import folder
+from jitmlp_kernels.link import folder, store
 from jitmlp_kernels.trace.target import VECTOR_BYTES, cpu_name
 
 
@@ -32,7 +32,7 @@ def machine_line(n_threads: int | None = None) -> str:
 def run(options: argparse.Namespace) -> int:
     """Print it."""
     place = folder.writable_folder()
-    files = list(place.glob("*.piece")) if place else []
+    files = store.kept(place) if place else {}
     if options.json:
         facts = {
             "jitmlp": __version__,

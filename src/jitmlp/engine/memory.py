@@ -31,13 +31,9 @@ def memory_limit() -> int | None:
 
 def check_memory(layout: Layout, more: int = 0) -> None:
     """Raise MemoryError if a layout, and ``more`` bytes beside it, cannot fit."""
-    limit, needed = memory_limit(), layout.nbytes + more
-    if limit is not None and needed > limit:
-        units = layout.model.layer_units
-        raise MemoryError(
-            f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs needs "
-            f"{needed / 2**30:.1f} GiB, this process may use {limit / 2**30:.1f} GiB"
-        )
+    units = layout.model.layer_units
+    what = f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs"
+    check_bytes(layout.nbytes + more, what)
 
 
 def check_bytes(needed: int, what: str) -> None:

@@ -26,7 +26,7 @@ from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights, explain
 from jitmlp.model.initializers import draw_layer
 from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
-from jitmlp.model.model import Model, Scaling
+from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training import callbacks
 from jitmlp.training.lbfgs import train_lbfgs
@@ -203,15 +203,13 @@ class BaseMLP(Prediction):
         """Raise for an output and a loss that do not fit each other."""
 
     def _choose_dtype(self, X: Any, first: bool) -> np.dtype:
-        """float32 stays float32 and everything else is float64, unless ``dtype`` says."""
+        """The parameter ``dtype``, else what the weights, or the rows of a first fit, ask for."""
         if self.dtype is not None:
             dtype = np.dtype(self.dtype)
             if dtype not in (np.float32, np.float64):
                 raise ValueError(f"The 'dtype' parameter must be float32 or float64. Got {dtype} instead.")
             return dtype
-        if not first:
-            return np.dtype(np.float32 if self.coefs_[0].dtype == np.float32 else np.float64)
-        return np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        return network_dtype(X.dtype if first else self.coefs_[0].dtype)
 
     def _learn_scaling(self, X: Any) -> Scaling | None:
         return None if self.normalize is None else Scaling(*learn_normalization(self.normalize, X))

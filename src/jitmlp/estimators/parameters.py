@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from jitmlp.engine.normalization import NORMALIZATIONS
 from jitmlp.model.choices import Loss, Optimizer
 from jitmlp.model.initializers import INITIALIZERS
 from jitmlp.training.schedules import BY_NAME as SCHEDULE_NAMES
@@ -25,7 +26,6 @@ from jitmlp_kernels.rules.optimizers import OPTIMIZERS
 # scikit-learn's solvers, and those of the table under their own names
 STOCHASTIC_SOLVERS = ("sgd", *(row.name for row in OPTIMIZERS))
 SOLVERS = (*STOCHASTIC_SOLVERS, "lbfgs")
-NORMALIZATIONS = ("minmax", "standard", "robust")
 CLASSIFIER_LOSSES = ("log_loss", "squared_error")
 REGRESSOR_LOSSES = tuple(row.name for row in LOSSES if row.regression)
 CLASSIFIER_OUTPUTS = ("softmax", "logistic", "identity", "tanh")

@@ -20,7 +20,7 @@ from jitmlp.estimators.validation import explain, is_watched, validated
 from jitmlp.model.choices import Loss, refuse
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
-from jitmlp.model.model import Model, Scaling
+from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import BatchNorm, Parameters, check_shapes
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.losses import LossRule
@@ -85,7 +85,6 @@ class Prediction(BaseEstimator, ABC):
         if isinstance(activation, (tuple, list)) and len(activation) != len(sizes) - 1:
             raise refuse("activation", f"one name, or one a hidden layer ({len(sizes) - 1})", activation)
         hidden, _ = hidden_layers(sizes[:-1], activation, 0.0, False)
-        dtype = np.dtype(np.float32 if coefs[0].dtype == np.float32 else np.float64)
         out_activation = self.__dict__.get("out_activation_")
         if out_activation is None:
             out_activation = self._out_activation(self._task())
@@ -94,7 +93,7 @@ class Prediction(BaseEstimator, ABC):
             coefs[0].shape[0],
             (*hidden, output_layer(sizes[-1], out_activation)),
             loss[0],
-            dtype,
+            network_dtype(coefs[0].dtype),
             loss[1],
             scaling=self._fitted_scaling(),
         )

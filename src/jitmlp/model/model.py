@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from jitmlp_kernels.rules.activations import ActivationRule
 from jitmlp_kernels.rules.losses import LossRule
+
+
+def network_dtype(dtype: Any) -> np.dtype:
+    """The dtype of a network on numbers of this one: float32 stays float32, everything else is float64."""
+    return np.dtype(np.float32 if dtype == np.float32 else np.float64)
 
 
 @dataclass(frozen=True)

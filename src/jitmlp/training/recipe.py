@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -179,6 +179,3 @@ class Fit:
     n_iter: int
     loss: float | None
     reason: str
-
-
-Score = Callable[[np.ndarray], float]  # of the outputs for the held-out rows
