@@ -183,3 +183,32 @@ print(done)
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=environment, timeout=90
     )
     assert done.stdout.strip() == str([7] * 6), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_a_thread_draws_from_the_global_generator_leaves_the_child_able_to_fit():
+    code = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from jitmlp import MLPClassifier
+X, y = np.random.default_rng(0).normal(size=(200, 20)), np.arange(200) % 3
+thread = threading.Thread(target=lambda: [np.random.normal(size=3_000_000) for _ in range(20)])
+thread.start()
+time.sleep(0.05)
+child = os.fork()
+if child == 0:
+    MLPClassifier((8,), max_iter=1).fit(X, y)
+    os._exit(7)
+thread.join()
+deadline = time.time() + 20
+pid = 0
+while not pid and time.time() < deadline:
+    pid, status = os.waitpid(child, os.WNOHANG)
+    time.sleep(0.05)
+if not pid:
+    os.kill(child, 9)
+print(os.waitstatus_to_exitcode(status) if pid else "hangs")
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=90)
+    assert done.stdout.strip() == "7", (done.stdout, done.stderr)

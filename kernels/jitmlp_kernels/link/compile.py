@@ -22,15 +22,23 @@ from jitmlp_kernels.trace.target import cpu_name, feature_string
 LOCK = threading.RLock()
 
 
+def _locks():
+    """What other threads may hold while the process is copied, and a child could then never take."""
+    return LOCK, global_compiler_lock, np.random.get_bit_generator().lock  # the last for random_state=None
+
+
+_held: list = []
+
+
 def _before_fork():
-    """No thread may be inside of a compiler while the process is copied: its locks would never open again."""
-    LOCK.acquire()
-    global_compiler_lock.acquire()
+    for lock in _locks():
+        lock.acquire()
+        _held.append(lock)
 
 
 def _after_fork():
-    global_compiler_lock.release()
-    LOCK.release()
+    while _held:
+        _held.pop().release()
 
 
 if hasattr(os, "register_at_fork"):

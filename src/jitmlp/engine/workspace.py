@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -128,7 +127,7 @@ class Workspace:
             "gradients": layout.gradients,
         }
         self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
-        self._shares: dict[int, np.ndarray] = {}
+        self._shares: dict[int, tuple[int, np.ndarray]] = {}  # addresses, and what keeps them alive
         self._jobs: dict[object, Job] = {}
 
     # Parameters in and out
@@ -373,14 +372,11 @@ class Workspace:
             job.run_team(n_threads)
 
     def _run_alone(self, job: Job) -> None:
-        job.fields.n_threads, job.fields.shares = 1, self._share_alone
+        job.fields.n_threads, job.fields.shares = 1, self._share(1)
         job.run_alone()
-
-    @cached_property
-    def _share_alone(self) -> int:
-        return self._share(1)
 
     def _share(self, n_threads: Any) -> int:
         if n_threads not in self._shares:
-            self._shares[n_threads] = self.layout.share_strips(n_threads)
-        return address(self._shares[n_threads])
+            shares = self.layout.share_strips(n_threads)
+            self._shares[n_threads] = address(shares), shares
+        return self._shares[n_threads][0]
