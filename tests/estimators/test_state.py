@@ -184,6 +184,26 @@ def test_continuing_trains_on_all_the_rows_that_there_are_now(n, early):
         assert set(model._state.order) == first
 
 
+def test_curves_go_on_without_a_copy_of_what_was_before():
+    """Else each of many calls would take longer than the last; a callback and an error leave them as they were."""
+    seen = []
+    model = MLPClassifier((8,), max_iter=3, warm_start=True, early_stopping=True, random_state=0).fit(X, Y)
+    for expected in (6, 9):
+        curves = [model.loss_curve_, model.validation_scores_, *model.history_.values()]
+        model.set_params(callback=lambda m: seen.append((len(m.loss_curve_), *map(len, m.history_.values())))).fit(X, Y)
+        assert [len(curve) for curve in curves] == [expected] * 6
+        assert all(
+            a is b for a, b in zip(curves, [model.loss_curve_, model.validation_scores_, *model.history_.values()])
+        )
+    assert seen == [(n,) * 5 for n in range(4, 10)]
+    with pytest.raises(RuntimeError):
+        model.set_params(callback=bad_callback).fit(X, Y)
+    assert len(model.loss_curve_) == 9
+    first = model.loss_curve_
+    model.set_params(callback=None, warm_start=False, early_stopping=False).fit(X, Y)
+    assert len(first) == 9 and len(model.loss_curve_) == 3 and model.history_["validation_score"] == []
+
+
 def test_partial_fit_after_fit_goes_on():
     model = MLPClassifier((64,), max_iter=100, random_state=0).fit(X, Y)
     theirs = scikit.MLPClassifier((64,), max_iter=100, random_state=0).fit(X, Y)

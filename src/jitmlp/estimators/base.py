@@ -138,7 +138,7 @@ class BaseMLP(Prediction):
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(isinstance(size, (bool, np.bool_)) for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
-        if np.any(np.array(sizes) <= 0):
+        if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         if not all(isinstance(size, Integral) for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
@@ -181,7 +181,8 @@ class BaseMLP(Prediction):
             rows = mini_batch_size(self, X.shape[0]) if is_stochastic(self.solver) else X.shape[0]
             check_memory(Layout(model, rows), working_bytes(model, self.initializer, self.solver))
         start = self._start(model, first, incremental, random_state, initial)
-        found = {name: value for name, value in vars(draft).items() if vars(self).get(name) is not value}
+        before = vars(self)
+        found = {name: value for name, value in vars(draft).items() if before.get(name) is not value}
         return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state)
 
     def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
@@ -228,7 +229,8 @@ class BaseMLP(Prediction):
                     f"coefs_ and intercepts_ have shapes {[w.shape for w in parameters.weights]} and "
                     f"{[b.shape for b in parameters.biases]}, which are not those of a network {model.layer_units}"
                 )
-            return Start(parameters, self._fitted_history(), state)
+            curve: Any = getattr(self, "loss_curve_", ())
+            return Start(parameters, self._fitted_history(), state, curve[-1] if len(curve) else np.nan)
         drawn = [
             draw_layer(self.initializer, random_state, fan_in, fan_out, is_logistic(self.activation))
             for fan_in, fan_out in model.shapes
@@ -253,12 +255,7 @@ class BaseMLP(Prediction):
 
     def _fitted_history(self) -> History:
         best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
-        past = getattr(self, "history_", {})
         return History(
-            tuple(getattr(self, "loss_curve_", ())),
-            tuple(getattr(self, "validation_scores_", None) or ()),
-            tuple(past.get("learning_rate", ())),
-            tuple(past.get("seconds", ())),
             best_loss=np.inf if best_loss is None else best_loss,
             best_score=-np.inf if best_score is None else best_score,
             waited=getattr(self, "_no_improvement_count", 0),
@@ -349,7 +346,7 @@ class BaseMLP(Prediction):
         """Show a fit on the estimator for a while, and put back what was there before."""
         parameters = self.get_params(deep=False)
         before = {name: value for name, value in vars(self).items() if name not in parameters}
-        self._store(problem, fit)
+        self._store(problem, fit, for_a_while=True)
         try:
             yield
         finally:
@@ -372,7 +369,28 @@ class BaseMLP(Prediction):
         self.__dict__["_workspace"] = key, workspace
         return workspace
 
-    def _store(self, problem: Problem, fit: Fit) -> None:
+    def _curves(self, problem: Problem, history: History, for_a_while: bool) -> dict[str, list]:
+        """``history_`` with the epochs of a call: behind those of the fit it goes on from, as in scikit-learn."""
+        past: dict[str, Any] = {}
+        if not problem.first:
+            past = {**getattr(self, "history_", {}), "loss": getattr(self, "loss_curve_", None)}
+            past["validation_score"] = getattr(self, "validation_scores_", None) if self.early_stopping else None
+        found = {
+            "loss": history.losses,
+            "validation_score": history.scores,
+            "learning_rate": history.rates,
+            "seconds": history.seconds,
+        }
+        curves = {}
+        for name, new in found.items():
+            curve = past.get(name)
+            if for_a_while or not isinstance(curve, list):
+                curve = list(curve or ())
+            curve.extend(new)  # in place: a call must not take longer for those before it
+            curves[name] = curve
+        return curves
+
+    def _store(self, problem: Problem, fit: Fit, for_a_while: bool = False) -> None:
         """Put a fit on the estimator: the only place that writes fitted attributes."""
         model, history, early = problem.model, fit.history, bool(self.early_stopping)
         scaling, parameters = model.scaling, fit.parameters.frozen()
@@ -396,15 +414,10 @@ class BaseMLP(Prediction):
             "_packed": [],
         }
         if is_stochastic(self.solver):
-            fitted["loss_curve_"] = list(history.losses)
-            fitted["history_"] = {
-                "loss": list(history.losses),
-                "validation_score": list(history.scores) if early else [],
-                "learning_rate": list(history.rates),
-                "seconds": list(history.seconds),
-            }
+            fitted["history_"] = curves = self._curves(problem, history, for_a_while)
+            fitted["loss_curve_"] = curves["loss"]
             fitted["_no_improvement_count"] = history.waited
-            fitted["validation_scores_"] = list(history.scores) if early else None
+            fitted["validation_scores_"] = curves["validation_score"] if early else None
             fitted["best_validation_score_"] = history.best_score if early else None
             fitted["best_loss_"] = None if early else history.best_loss
         else:

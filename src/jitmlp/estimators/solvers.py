@@ -111,7 +111,7 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         on_divergence=estimator.on_divergence,
         max_fun=int(estimator.max_fun),
         cyclic=incremental,
-        keep_order=estimator.warm_start == "continue",
+        keep_draws=estimator.warm_start == "continue",
     )
 
 

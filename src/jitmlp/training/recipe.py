@@ -57,8 +57,8 @@ class Recipe:
         Of L-BFGS: most evaluations of the loss.
     cyclic : bool
         Whether schedules with an end start again behind it, as where the end is not known.
-    keep_order : bool
-        Whether the state holds the rows' order.
+    keep_draws : bool
+        Whether the state holds the rows' order and the generator that shuffles them.
     """
 
     optimizer: OptimizerRule | None
@@ -74,7 +74,7 @@ class Recipe:
     on_divergence: str = "raise"
     max_fun: int = 15000
     cyclic: bool = False
-    keep_order: bool = False
+    keep_draws: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class OptimizerState:
     seed : int
         Of dropout's masks.
     random_state : tuple or None
-        State of the generator that shuffles.
+        State of the generator that shuffles, where training is to go on as if it had not stopped.
     order : ndarray or None
-        The rows that were trained on, in their last order, where training is to go on as if it had not stopped.
+        The rows that were trained on, in their last order, for the same reason.
     """
 
     optimizer: OptimizerRule
@@ -122,13 +122,15 @@ class OptimizerState:
 
 @dataclass(frozen=True)
 class History:
-    """What training has noted, epoch by epoch.
+    """What training has noted.
 
     Attributes
     ----------
     losses, scores, rates, seconds : tuple of float
-        One an epoch; scores are empty without a validation score.
+        One an epoch of one call, since all there ever were would be copied by every ``partial_fit``;
+        scores are empty without a validation score.
     best_loss, best_score : float
+        Earlier calls that it goes on from included, as in what follows.
     waited : int
         Epochs since the last improvement.
     samples : int
@@ -147,11 +149,12 @@ class History:
 
 @dataclass(frozen=True)
 class Start:
-    """Where training begins: parameters, and what an earlier call left."""
+    """Where training begins: parameters, and what an earlier call left, the loss of its last epoch too."""
 
     parameters: Parameters
     history: History = History()
     state: OptimizerState | None = None
+    loss: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,6 @@ class Fit:
     ----------
     parameters : Parameters
     history : History
-        That of the start included.
     state : OptimizerState or None
         None for L-BFGS.
     n_iter : int

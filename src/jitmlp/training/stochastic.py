@@ -36,7 +36,7 @@ class Run:
     loss, rate : float
         Of the last epoch; of its last step.
     losses, scores, rates, seconds : list of float
-        Those of earlier calls included.
+        Of this run.
     best_loss, best_score, waited, samples :
         See :class:`~jitmlp.training.recipe.History`.
     """
@@ -47,10 +47,12 @@ class Run:
         self.model, self.recipe, self.random_state = model, recipe, random_state
         self.trainer = Trainer(model, recipe, start, workspace)
         h = start.history
-        self.losses, self.scores = list(h.losses), list(h.scores)
-        self.rates, self.seconds = list(h.rates), list(h.seconds)
+        self.losses: list[float] = []
+        self.scores: list[float] = []
+        self.rates: list[float] = []
+        self.seconds: list[float] = []
         self.best_loss, self.best_score, self.waited, self.samples = h.best_loss, h.best_score, h.waited, h.samples
-        self.loss: float = h.losses[-1] if h.losses else np.nan
+        self.loss = start.loss
         self.epoch, self.reason, self.rate = 0, "", np.nan
         self.order: np.ndarray | None = None
         self._best: list[np.ndarray] | None = None
@@ -66,7 +68,8 @@ class Run:
     def fit(self, best: bool = False) -> Fit:
         """The run so far as a value; with ``best`` the best parameters, where any were noted."""
         workspace = self.trainer.workspace
-        state = self.trainer.state(self.random_state.get_state(), self.order if self.recipe.keep_order else None)
+        draws = (self.random_state.get_state(), self.order) if self.recipe.keep_draws else ()
+        state = self.trainer.state(*draws)
         if best and self._best is not None:
             workspace.restore(self._best)
         history = History(
@@ -121,13 +124,13 @@ def train(
     with interrupts.deferred() as interrupt:
         run = Run(model, recipe, start, random_state, workspace)
         try:
-            for callback in callbacks:
-                with interrupt.open():
+            with interrupt.open():
+                for callback in callbacks:
                     callback.on_begin(run)
             for _ in range(recipe.max_epochs):
                 rows = _run_epoch(run, data, rows, recipe.shuffle)
-                for callback in callbacks:
-                    with interrupt.open():
+                with interrupt.open():
+                    for callback in callbacks:
                         callback.on_epoch_end(run)
                 if run.reason or incremental:
                     break
@@ -142,8 +145,8 @@ def train(
             run.reason = "interrupt"
         except Diverged as diverged:
             return _diverged(run, str(diverged))
-        for callback in callbacks:
-            with interrupt.open():
+        with interrupt.open():
+            for callback in callbacks:
                 callback.on_end(run)
         fit = run.fit(best=True)
         if run.reason == "interrupt" and not run.trainer.workspace.all_finite():  # in the middle of an epoch
