@@ -56,8 +56,8 @@ if sys.argv[1] == "all":
         more = 40 if name == "W6" else 2
         def fit(epochs):
             start = time.perf_counter()
-            kind(sizes, batch_size=batch, max_iter=epochs, tol=0.0, n_iter_no_change=999, random_state=0,
-                 **{"dtype": "float32", **options}).fit(X, y)
+            kind(hidden_layer_sizes=sizes, batch_size=batch, max_iter=epochs, tol=0.0, n_iter_no_change=999,
+                 random_state=0, **{"dtype": "float32", **options}).fit(X, y)
             return time.perf_counter() - start
         fit(1)
         seconds = min(fit(1 + more) for _ in range(3)) - min(fit(1) for _ in range(3))
@@ -87,7 +87,7 @@ def run(checkout: Path, cache: str, what: str) -> dict[str, float]:
     paths = os.pathsep.join(str(checkout / p) for p in ("src", "kernels"))
     environment = {**os.environ, "PYTHONPATH": paths, "JITMLP_CACHE_DIR": cache}
     done = subprocess.run(
-        [sys.executable, "-c", WORK, what], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, "-c", WORK, what], stdout=subprocess.PIPE, text=True, env=environment, check=True
     )
     return json.loads(done.stdout)
 
