@@ -1,6 +1,6 @@
 """Two checkouts beside each other, in processes that take turns: epochs, predictions, start-up.
 
-    python benchmarks/lab/two_commits.py OLD_CHECKOUT NEW_CHECKOUT [--turns 3]
+    python benchmarks/lab/two_commits.py OLD_CHECKOUT NEW_CHECKOUT [--turns 3] [--workloads W1 W5]
 
 Through the public estimators, so that any two versions can be compared; medians of the turns, and where the
 machine is shared the ratio of the best turns says more. Each checkout has a folder of its own for compiled
@@ -52,16 +52,17 @@ if sys.argv[1] == "all":
         "W6": (MLPRegressor, few, matrix, (32, 16), 10000, {"activation": "tanh"}),
         "W7": (MLPRegressor, table, target, (256, 256), 256, {}),
     }
-    for name, (kind, X, y, sizes, batch, options) in workloads.items():
-        more = 40 if name == "W6" else 2
+    for name in sys.argv[2:] or workloads:
+        kind, X, y, sizes, batch, options = workloads[name]
         def fit(epochs):
             start = time.perf_counter()
             kind(hidden_layer_sizes=sizes, batch_size=batch, max_iter=epochs, tol=0.0, n_iter_no_change=999,
                  random_state=0, **{"dtype": "float32", **options}).fit(X, y)
             return time.perf_counter() - start
         fit(1)
-        seconds = min(fit(1 + more) for _ in range(3)) - min(fit(1) for _ in range(3))
-        found[f"{name} us a step"] = seconds / more / -(-len(X) // batch) * 1e6
+        epochs = max(2, round(0.4 / fit(1)))
+        seconds = min(fit(epochs) for _ in range(3))
+        found[f"{name} us a step"] = seconds / epochs / -(-len(X) // batch) * 1e6
     model = MLPClassifier((128, 64), max_iter=1).fit(images[:600, :64], digits[:600])
     row = images[:1, :64].copy()
     times = []
@@ -82,12 +83,12 @@ print(json.dumps(found))
 """
 
 
-def run(checkout: Path, cache: str, what: str) -> dict[str, float]:
+def run(checkout: Path, cache: str, *what: str) -> dict[str, float]:
     """One process on one checkout."""
     paths = os.pathsep.join(str(checkout / p) for p in ("src", "kernels"))
     environment = {**os.environ, "PYTHONPATH": paths, "JITMLP_CACHE_DIR": cache}
     done = subprocess.run(
-        [sys.executable, "-c", WORK, what], stdout=subprocess.PIPE, text=True, env=environment, check=True
+        [sys.executable, "-c", WORK, *what], stdout=subprocess.PIPE, text=True, env=environment, check=True
     )
     return json.loads(done.stdout)
 
@@ -97,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkouts", nargs=2, type=Path)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--workloads", nargs="*", default=[], metavar="NAME", help="W1, W1d, W2 ... (default: all)")
     options = parser.parse_args()
     checkouts = [path.resolve() for path in options.checkouts]
     cold, warm = [], {path: [] for path in checkouts}
@@ -105,7 +107,7 @@ def main() -> None:
         cold = [run(path, cache, "start") for path, cache in zip(checkouts, caches)]
         for _ in range(options.turns):
             for path, cache in zip(checkouts, caches):
-                warm[path].append(run(path, cache, "all"))
+                warm[path].append(run(path, cache, "all", *options.workloads))
         files = [sum(1 for p in Path(c).rglob("*") if p.suffix in (".piece", ".nbi", ".nbc")) for c in caches]
     print(f"| | {checkouts[0].name} | {checkouts[1].name} | ratio | of the best turns |\n|---|---|---|---|---|")
     for name, old in cold[0].items():

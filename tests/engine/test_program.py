@@ -66,7 +66,7 @@ def ranges(network, job, data, arrays):
     """The stretches of memory that the kernels may touch."""
     known = [
         network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
-        network._units, job.record, job.phases, job.calls, *job.operands, *network._shares.values(), *data._kept, *arrays,
+        network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
         *(a for a in (network._scaling[0] or []) if a is not None),
     ]  # fmt: skip
     known += [] if network._scaling[1] is None else [network._scaling[1]]
