@@ -1,9 +1,12 @@
 """What every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+from jitmlp.engine import interrupts
 
 MNIST_VARIABLE = "MNIST_DIR"
 
@@ -15,3 +18,13 @@ def mnist_folder():
     if not (folder / "train-images-idx3-ubyte.gz").is_file():
         pytest.skip(f"no MNIST files in {folder}; set {MNIST_VARIABLE} to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_as_before():
+    """No test, and nothing that it calls, leaves Ctrl-C deaf."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) is before and interrupts._current is None
+    if hasattr(signal, "pthread_sigmask"):
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

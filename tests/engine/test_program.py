@@ -67,6 +67,7 @@ def ranges(network, job, data, arrays):
     known = [
         network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
         network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
+        *network._entries,
         *(a for a in (network._scaling[0] or []) if a is not None),
     ]  # fmt: skip
     known += [] if network._scaling[1] is None else [network._scaling[1]]
@@ -90,6 +91,16 @@ def interpreted(network, job, allowed):
         pieces._interpreted.update(kept)
 
 
+def few_entries(X):
+    """Mostly zeros, with duplicates and columns out of order."""
+    rows, columns = np.nonzero(np.random.default_rng(3).random(X.shape) < 0.08)
+    values = np.concatenate([X[rows, columns], np.ones(3)])
+    rows, columns = (np.concatenate([a, a[:3]])[::-1] for a in (rows, columns))
+    order = np.argsort(rows, kind="stable")
+    starts = np.searchsorted(rows[order], np.arange(len(X) + 1))
+    return sparse.csr_matrix((values[::-1][order], columns[order], starts), X.shape)
+
+
 CASES = {
     "plain": {},
     "narrow": {"units": (1, 1, 1)},
@@ -99,7 +110,9 @@ CASES = {
     "limited": {"constraints": {"max_norm": 0.5, "l1": 0.1}},
     "strided": {"form": lambda X: X[:, ::-1]},
     "bytes": {"form": lambda X: (X * 50).astype(np.int8)},
-    "sparse": {"form": sparse.csr_matrix},
+    "sparse, spread": {"form": sparse.csr_matrix},
+    "sparse, by entries": {"units": (40, 9, 3), "form": few_entries},
+    "sparse, by entries, large batch": {"units": (40, 9, 3), "form": few_entries, "rows": 1030, "n": 1030},
     "large batch": {"rows": 1030, "n": 1030},
 }
 
@@ -121,7 +134,8 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
         else:
             job = network.training_job(data, constraints)
             job.set(
-                **vars(constraints), **data.fields, **data.training_fields, order=order.ctypes.data, n_order=n,
+                **vars(constraints), **data.fields, **data.training_fields,
+                **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n,
                 batch_size=rows, coefficients=table.ctypes.data, n_coefficients=table.shape[1], first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip

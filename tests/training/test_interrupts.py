@@ -24,6 +24,14 @@ X, Y = load_digits(return_X_y=True)
 X = X / 16
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A shell's background jobs are started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class After:
     """Sends SIGINT to this process after some seconds, unless it is left before."""
 

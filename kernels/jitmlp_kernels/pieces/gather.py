@@ -20,7 +20,7 @@ ELEMENTS = tuple(np.dtype(name) for name in "float32 float64 uint8 int8 uint16 i
 GATHER = record(target=ADDRESS, row=INT, units=INT, shift=ADDRESS, scale=ADDRESS, scratch=ADDRESS)
 
 
-class _Status:
+class Status:
     """The thread's record of whether all numbers were finite."""
 
     def __init__(self, m, job, unit):
@@ -49,7 +49,7 @@ def _gather(m, job, unit, op, element, data, row_bytes, column_bytes, contiguous
     units, lanes, target_row = op.units, m.lanes, op.row
     target = op.target.cast(m.dtype).at(unit.place * target_row)
     order = job.order.cast(np.int64).at(unit.first + unit.row)
-    status = _Status(m, job, unit)
+    status = Status(m, job, unit)
     wide = np.dtype(np.float64) if normalize else m.dtype
     whole = units // lanes
     for r in m.loop(unit.count):
@@ -133,7 +133,7 @@ def gather_csr(m, job, unit, op, element, index, normalize):
     data = job.x.cast(element, align=1)
     columns, starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
     n_entries = job.n_entries
-    status = _Status(m, job, unit)
+    status = Status(m, job, unit)
     for r in m.loop(unit.count):
         to = scratch if normalize else target.at(r * row)
         for i in m.loop(m.vectors(units)):

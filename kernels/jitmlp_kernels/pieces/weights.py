@@ -19,6 +19,7 @@ from jitmlp_kernels.pieces.records import (
     kernel,
     record,
 )
+from jitmlp_kernels.pieces.sparse import SparseProduct
 from jitmlp_kernels.pieces.tiles import WEIGHTS, Ahead, Product, Tiles, Update, finisher
 from jitmlp_kernels.trace.functions import fma, sqrt, where
 from jitmlp_kernels.trace.target import TILE_ROWS
@@ -46,9 +47,9 @@ def mini_batch_totals(m, job, unit, op):
 
 
 @kernel(WEIGHTS)
-def step_weights(m, job, unit, op, optimizer, l1):
+def step_weights(m, job, unit, op, optimizer, l1, sparse):
     """Gradient and update, tile by tile."""
-    tiles, gradients = Tiles(m, job, unit, op), Product(m, job, unit, op)
+    tiles, gradients = Tiles(m, job, unit, op), (SparseProduct if sparse else Product)(m, job, unit, op)
     update = Update(m, job, unit, optimizer, penalized=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
     ahead = Ahead(m, job, unit, op, tiles)
@@ -71,9 +72,9 @@ def step_weights(m, job, unit, op, optimizer, l1):
 
 
 @kernel(WEIGHTS)
-def accumulate_weights(m, job, unit, op):
+def accumulate_weights(m, job, unit, op, sparse):
     """The gradient of the block's rows, added to that of the blocks before."""
-    tiles, gradients = Tiles(m, job, unit, op), Product(m, job, unit, op)
+    tiles, gradients = Tiles(m, job, unit, op), (SparseProduct if sparse else Product)(m, job, unit, op)
     later = unit.block > 0
 
     def visit(i, j, width):

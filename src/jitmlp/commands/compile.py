@@ -42,6 +42,11 @@ USUAL_PAIRS = (
     ("poisson", "exp"),
 )
 SIMPLE = Plan()
+# of rows: the type of a sparse matrix's indices, whether columns are neighbours, whether few entries are stored
+LAYOUTS = (
+    *(("", contiguous, False) for contiguous in (True, False)),
+    *((index, True, few) for index in ("int32", "int64") for few in (True, False)),
+)
 PARALLEL_FROM = 30  # pieces, from which more processes pay
 
 
@@ -80,7 +85,8 @@ def _pieces(model: Model, kind: Kind, optimizer: OptimizerRule, plan: Plan = SIM
 
 def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     """The pieces for networks of one dtype, each once."""
-    dense, classes = Kind("float64", "", True, "classes", True), "classes"
+    dense, classes = Kind("float64", "", True, False, "classes", True), "classes"
+    few_entries = Kind("float64", "int32", True, True, "classes", True)
     pairs = (
         list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
     )
@@ -94,14 +100,14 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     found: list[Iterable[Piece]] = [
         *(_pieces(_model(dtype, "relu", loss, output), dense, OPTIMIZER_NAMES["adam"]) for loss, output in pairs),
         *(_pieces(_model(dtype, name, "log_loss", "softmax"), dense, OPTIMIZER_NAMES["adam"]) for name in activations),
-        *(_pieces(basic, dense, rule, plan) for rule in optimizers for plan in plans),
+        *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in plans for kind in (dense, few_entries)),
     ]
     scalings = [None, Scaling(np.zeros(4), np.ones(4))] if everything else [None]
     for element, scaling in product(elements, scalings):
         model = replace(basic, scaling=scaling)
-        for index, contiguous in (("", True), ("", False), ("int32", True), ("int64", True)):
+        for index, contiguous, few in LAYOUTS:
             for target in (classes, element, "uint8"):
-                kind = Kind(element, index, contiguous, target, contiguous)
+                kind = Kind(element, index, contiguous, few, target, contiguous)
                 found.append(_pieces(model, kind, OPTIMIZER_NAMES["adam"]))
     if everything:
         special = _model(dtype, "relu", "log_loss", "softmax", dropout=0.5, batch_norm=True)

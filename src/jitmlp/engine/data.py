@@ -27,6 +27,8 @@ class Kind(NamedTuple):
         dtype of a sparse matrix's indices, empty for dense rows.
     contiguous : bool
         Whether the columns of a row are neighbours.
+    sparse : bool
+        Whether so few entries are stored that each is worked on by itself.
     target : str
         dtype of the targets; "classes" for class numbers, empty for none.
     target_contiguous : bool
@@ -35,12 +37,17 @@ class Kind(NamedTuple):
     element: str
     indices: str
     contiguous: bool
+    sparse: bool
     target: str
     target_contiguous: bool
 
 
 # What is read where it lies, and the element type as which it is read; other orders of bytes are not among these
 READABLE = {**{dtype: dtype.name for dtype in ELEMENTS}, np.dtype(bool): "uint8"}
+
+
+# Share of a sparse matrix's cells that are stored, above which its rows are faster spread over zeros
+MAX_DENSITY = 0.2
 
 
 def is_readable(dtype: np.dtype) -> bool:
@@ -92,11 +99,11 @@ class Data:
         self.fields: dict[str, int] = {}
         self.training_fields: dict[str, int] = {"weighted": 0, "x_row_bytes": 0}
         if sparse.issparse(X):
-            self.reading = (*self._read_csr(X), True)
+            self.reading = (*self._read_csr(X), True, X.nnz <= MAX_DENSITY * X.shape[0] * X.shape[1])
         else:
             row, column = X.strides
             contiguous = column == X.itemsize or self.n_features == 1
-            self.reading = (READABLE[X.dtype], "", contiguous)
+            self.reading = (READABLE[X.dtype], "", contiguous, False)
             self._kept = [X]
             self.fields = {"x": address(X), "x_row": row, "x_column": column}
             if contiguous:
@@ -109,7 +116,7 @@ class Data:
             self.sample_weight = weights
             self.training_fields["weighted"], self.training_fields["weights"] = 1, address(weights)
 
-    n_classes = n_outputs = 0  # without targets
+    n_classes = n_outputs = longest_row = 0  # without targets; without entries
 
     @property
     def kind(self) -> Kind:
@@ -126,6 +133,7 @@ class Data:
         self._kept = [data, indices, indptr]
         self.fields = {"x": address(data), "indices": address(indices), "indptr": address(indptr)}
         self.fields["n_entries"] = min(len(data), len(indices))
+        self.longest_row = int(np.diff(indptr).max()) if self.n_samples else 0
         return READABLE[data.dtype], index.name
 
     def _read_targets(self, y: Any) -> tuple[str, bool]:

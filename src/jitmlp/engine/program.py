@@ -18,6 +18,7 @@ from jitmlp_kernels.link.pieces import Piece, link, piece
 from jitmlp_kernels.pieces import batch_norm, gather, rows, vectors, weights
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
+from jitmlp_kernels.pieces.sparse import sort_entries, sparse_product
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 
 
@@ -79,6 +80,13 @@ class Program:
         return phases, calls, operands
 
 
+def _entries(model: Model, kind: Kind) -> dict[str, str]:
+    """Element and index type of sparse rows that the first layer goes through entry by entry; else nothing."""
+    if not kind.sparse or model.scaling is not None or model.input_dropout:
+        return {}
+    return {"element": kind.element, "index": kind.indices}
+
+
 def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
     if kind.indices:
         program.call(
@@ -94,6 +102,11 @@ def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool
         )
 
 
+def _sort_entries(program: Program, places: Operands, entries: dict[str, str]) -> None:
+    if entries:
+        program.call(sort_entries, places.layers[0].weights, **entries)
+
+
 def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
     if kind.target == "classes":
         program.call(gather.spread_classes, places.targets_place)
@@ -103,11 +116,19 @@ def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
         )
 
 
-def _forward(program: Program, model: Model, places: Operands, training: bool) -> None:
-    """All layers' calls on the way forward; a batch normalization begins phases of its own."""
+def _forward(program: Program, model: Model, places: Operands, kind: Kind, training: bool) -> None:
+    """Inputs, and all layers' calls on the way forward; a batch normalization begins phases of its own."""
+    entries = _entries(model, kind)
+    if not entries:
+        _read_inputs(program, places, kind, model.scaling is not None)
+    if model.input_dropout and training:
+        program.call(rows.dropout, places.input_dropout)
     for l, layer in enumerate(model.layers):
         place = places.layers[l]
-        program.call(product, place.forward)
+        if l == 0 and entries:
+            program.call(sparse_product, place.forward, **entries)
+        else:
+            program.call(product, place.forward)
         if layer.batch_norm:
             if training:
                 program.phase(by_rows=False)
@@ -151,28 +172,31 @@ def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -
         program.call(rows.activation_backward, place.slope, activation=layer.activation)
 
 
-def _update(program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan) -> None:
+def _update(
+    program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan, entries: dict[str, str]
+) -> None:
     """The weights' side of the last block: gradients and updates, in one phase or in several."""
     direct = plan.blocks == 1 and not plan.clip_norm
+    _sort_entries(program, places, entries)
     for l, layer in enumerate(model.layers):
         place = places.layers[l]
         if direct:
             program.call(vectors.step_bias, place.bias, optimizer=optimizer)
         else:
             program.call(vectors.accumulate_bias, place.bias)
-            program.call(weights.accumulate_weights, place.weights)
+            program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
         if plan.clip_norm:
             program.call(vectors.square_vector, {**place.bias_gradients, "starts_square": 1})
             for vector in place.batch_norm_vectors if layer.batch_norm else ():
                 program.call(vectors.square_vector, vector)
             program.call(weights.square_weights, place.weights)
             continue
-        _update_layer(program, layer, place, optimizer, plan.l1, direct)
+        _update_layer(program, layer, place, optimizer, plan.l1, direct, bool(entries and l == 0))
     if plan.clip_norm:
         program.phase(by_rows=False)
         program.call(weights.clip_factor)
         for layer, place in zip(model.layers, places.layers):
-            _update_layer(program, layer, place, optimizer, plan.l1, direct)
+            _update_layer(program, layer, place, optimizer, plan.l1, direct, False)
     if plan.max_norm:
         program.phase(by_rows=False)
         for place in places.layers:
@@ -180,34 +204,34 @@ def _update(program: Program, model: Model, places: Operands, optimizer: Optimiz
 
 
 def _update_layer(
-    program: Program, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, l1: Any, direct: bool
+    program: Program, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, l1: Any, direct: bool, sparse: bool
 ) -> None:
     if not direct:
         program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
     for vector in place.batch_norm_vectors if layer.batch_norm else ():
         program.call(vectors.update_vector, vector, optimizer=optimizer)
-    body = weights.step_weights if direct else weights.update_weights
-    program.call(body, place.weights, optimizer=optimizer, l1=l1)
+    if direct:
+        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=l1, sparse=sparse)
+    else:
+        program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=l1)
 
 
 def training_program(model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> Program:
     """One mini-batch step."""
-    program = Program(model.dtype)
+    program, entries = Program(model.dtype), _entries(model, kind)
     for block in range(plan.blocks):
         program.phase(by_rows=True, block=block)
-        _read_inputs(program, places, kind, model.scaling is not None)
-        if model.input_dropout:
-            program.call(rows.dropout, places.input_dropout)
         _read_targets(program, places, kind)
-        _forward(program, model, places, training=True)
+        _forward(program, model, places, kind, training=True)
         _backward(program, model, places)
         program.phase(by_rows=False, block=block)
         if block < plan.blocks - 1:
-            for place in places.layers:
+            _sort_entries(program, places, entries)
+            for l, place in enumerate(places.layers):
                 program.call(vectors.accumulate_bias, place.bias)
-                program.call(weights.accumulate_weights, place.weights)
+                program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
     program.call(weights.mini_batch_totals)
-    _update(program, model, places, optimizer, plan)
+    _update(program, model, places, optimizer, plan, entries)
     return program
 
 
@@ -215,7 +239,6 @@ def prediction_program(model: Model, places: Operands, kind: Kind) -> Program:
     """Outputs of all rows, in one phase."""
     program = Program(model.dtype)
     program.phase(by_rows=True)
-    _read_inputs(program, places, kind, model.scaling is not None)
-    _forward(program, model, places, training=False)
+    _forward(program, model, places, kind, training=False)
     program.call(rows.copy_outputs, places.outputs_place)
     return program

@@ -129,6 +129,7 @@ class Workspace:
         self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
         self._shares: dict[int, tuple[int, np.ndarray]] = {}  # addresses, and what keeps them alive
         self._jobs: dict[object, Job] = {}
+        self._entries: list[np.ndarray] = []  # room for those of a mini-batch of sparse rows
 
     # Parameters in and out
 
@@ -300,6 +301,7 @@ class Workspace:
             **vars(constraints),
             **data.fields,
             **data.training_fields,
+            **self._room_for_entries(data, batch_size),
             order=order.ctypes.data,
             n_order=len(order),
             batch_size=batch_size,
@@ -311,6 +313,19 @@ class Workspace:
         )
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
+
+    def _room_for_entries(self, data: Data, batch_size: Any) -> dict[str, int]:
+        """Fields for where a mini-batch's entries are put in the order of their columns."""
+        if not data.kind.sparse:
+            return {}
+        room = max(1, min(data.fields["n_entries"], batch_size * data.longest_row))
+        if not self._entries or len(self._entries[0]) < room:
+            # zeros that nobody touches take no memory; whatever is read of them is the number of a row
+            columns = np.zeros(self.layout.layers[0].fan_in_padded, np.int64)
+            self._entries = [np.zeros(room, np.int64), np.zeros(room, self.model.dtype), columns]
+        rows, values, ends = self._entries
+        places = {"entry_rows": rows, "entry_values": values, "column_ends": ends}
+        return {**{name: array.ctypes.data for name, array in places.items()}, "room": len(rows)}
 
     def _checked_order(self, data: Data, order: np.ndarray) -> np.ndarray:
         order = np.ascontiguousarray(order, np.int64)

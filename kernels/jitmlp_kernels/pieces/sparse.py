@@ -1,0 +1,147 @@
+"""Sparse rows, entry by entry: what is not stored is not computed.
+
+Forward, a row's preactivations are a sum of weight rows, one an entry. Backward, the thread that owns
+rows of the weights puts the mini-batch's entries of these columns in the order of columns, and the
+gradient of a tile is a sum over the entries of its columns. Products are added in the order of the dense way, which
+gives its bits where a row's columns are in order and none is stored twice.
+
+An entry outside of the matrix, which only a matrix changed meanwhile can have, is not followed but
+noted as a number that is not finite.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitmlp_kernels.pieces.gather import Status
+from jitmlp_kernels.pieces.product import PRODUCT
+from jitmlp_kernels.pieces.records import kernel
+from jitmlp_kernels.pieces.tiles import WEIGHTS, owned
+from jitmlp_kernels.trace.functions import fma, where
+from jitmlp_kernels.trace.target import TILE_ROWS
+
+FORWARD_PANELS = 4  # vectors of a row that are summed at once
+
+
+class SparseRows:
+    """The user's CSR matrix: columns and values of a row."""
+
+    def __init__(self, m, job, element, index):
+        self.m, self.n_entries = m, job.n_entries
+        self.values = job.x.cast(element, align=1)
+        self.columns, self.starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
+
+    def span(self, number):
+        """First and last entry of the row whose number is at a pointer, and whether they lie outside of the matrix."""
+        m = self.m
+        start = self.starts.at(m.read(number))
+        first, last = m.read(start), m.read(start.at(1))
+        outside = (first < 0) | (last > self.n_entries)
+        return first, m.choose(outside, first, last), outside
+
+    def column(self, entry):
+        """The column of an entry."""
+        return self.m.read(self.columns.at(entry))
+
+    def value(self, entry):
+        """The value of an entry, in the network's dtype."""
+        return self.m.read_as(self.values.at(entry), self.m.dtype)
+
+
+@kernel(PRODUCT)
+def sparse_product(m, job, unit, op, element, index):
+    """Forward through the first layer."""
+    rows, status = SparseRows(m, job, element, index), Status(m, job, unit)
+    b, init, c = (address.cast(m.dtype) for address in (op.b, op.init, op.c))
+    b_panel, panels, init_panel, c_row, depth, lanes = op.b_panel, op.panels, op.init_panel, op.c_row, op.depth, m.lanes
+    order = job.order.cast(np.int64).at(unit.first + unit.row)
+    c = c.at(unit.place * c_row)
+    whole = panels // FORWARD_PANELS * FORWARD_PANELS
+    for r in m.loop(unit.count):
+        first, last, outside = rows.span(order.at(r))
+        for _ in m.when(outside):
+            status.note(m.spread(float("inf")))
+
+        def strip(panel, width, r=r, first=first, last=last):
+            sums = [m.variable(m.load(init.at((panel + v) * init_panel))) for v in range(width)]
+            for entry in m.loop(first, last):
+                column = rows.column(entry)
+                inside = (column >= 0) & (column < depth)
+                value = m.spread(where(inside, rows.value(entry), float("nan")))
+                weights = b.at(panel * b_panel).at(m.choose(inside, column, 0) * lanes)
+                status.note(value)
+                for v, total in enumerate(sums):
+                    total.set(fma(value, m.load(weights.at(v * b_panel)), total.get()))
+            for v, total in enumerate(sums):
+                m.store(total.get(), c.at(r * c_row).at((panel + v) * lanes))
+
+        for panel in m.loop(0, whole, FORWARD_PANELS):
+            strip(panel, FORWARD_PANELS)
+        for panel in m.loop(whole, panels):
+            strip(panel, 1)
+    status.keep()
+
+
+@kernel(WEIGHTS)
+def sort_entries(m, job, unit, op, element, index):
+    """Put the block's entries of the thread's columns in the order of columns, then of rows (a counting sort)."""
+    rows, ends = SparseRows(m, job, element, index), job.column_ends.cast(np.int64)
+    first, last_row = owned(m, job, unit, op.layer)
+    last, room = m.least(last_row, op.fan_in), job.room
+    order = job.order.cast(np.int64).at(unit.first)
+    sorted_rows, sorted_values = job.entry_rows.cast(np.int64), job.entry_values.cast(m.dtype)
+    before = m.variable(m.whole(0))  # entries of earlier columns, which other threads own
+
+    def each_entry():
+        for r in m.loop(unit.n_rows):
+            start, stop, _ = rows.span(order.at(r))
+            for entry in m.loop(start, stop):
+                yield r, entry, rows.column(entry)
+
+    for column in m.loop(first, last_row):
+        m.write(0, ends.at(column))
+    for _, _, column in each_entry():
+        before.set(before.get() + m.choose((column >= 0) & (column < first), 1, 0))
+        for _ in m.when((column >= first) & (column < last)):
+            m.write(m.read(ends.at(column)) + 1, ends.at(column))
+    unit.entries_before = before.get()
+    for column in m.loop(first, last_row):
+        begin = before.get()
+        before.set(begin + m.read(ends.at(column)))
+        m.write(begin, ends.at(column))
+    for r, entry, column in each_entry():
+        for _ in m.when((column >= first) & (column < last)):
+            place = m.read(ends.at(column))
+            for _ in m.when(place < room):  # a matrix changed meanwhile may have more
+                m.write(r, sorted_rows.at(place))
+                m.write(rows.value(entry), sorted_values.at(place))
+                m.write(place + 1, ends.at(column))
+
+
+class SparseProduct:
+    """The gradients of tiles, over the sorted entries; stands where ``tiles.Product`` does."""
+
+    def __init__(self, m, job, unit, op):
+        self.m, self.zeros = m, job.zeros.cast(m.dtype)
+        self.deltas, self.deltas_row = op.deltas.cast(m.dtype), op.deltas_row
+        self.first, self.before = owned(m, job, unit, op.layer)[0], unit.entries_before
+        self.ends, self.rows = (address.cast(np.int64) for address in (job.column_ends, job.entry_rows))
+        self.values = job.entry_values.cast(m.dtype)
+
+    def into(self, i, j, width, init, c, ahead=None):
+        """Write the gradient of one tile, added to ``init``, to ``c``."""
+        m = self.m
+        within = i > self.first
+        begin = m.variable(m.choose(within, m.read(self.ends.at(m.choose(within, i - 1, i))), self.before))
+        deltas = self.deltas.at(j * m.lanes)
+        for r in m.loop(TILE_ROWS):
+            end = m.read(self.ends.at(i + r))
+            sums = [m.variable(m.load(init.at(r, v))) for v in range(width)]
+            for entry in m.loop(begin.get(), end):
+                value = m.broadcast(self.values.at(entry))
+                row = deltas.at(m.read(self.rows.at(entry)) * self.deltas_row)
+                for v, total in enumerate(sums):
+                    total.set(fma(value, m.load(row.at(v * m.lanes)), total.get()))
+            for v, total in enumerate(sums):
+                m.store(total.get(), c.at(r, v))
+            begin.set(end)
