@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from benchmarks.peers.workloads import WORKLOADS
+from benchmarks.peers.workloads import TEXTS, WORKLOADS
 
 # The threads of OpenBLAS and OpenMP go on spinning for some 100 ms after their work, on the
 # cores that the next one needs.
@@ -98,13 +98,15 @@ def compare(workload, repeats, threads):
 
 def rows_of(workload):
     """Rows that one measurement goes through."""
+    if workload.entries:
+        return TEXTS[workload.entries] * workload.epochs
     n = {"mnist": 60_000, "expm": 10_000, "table": 100_000}.get(workload.kind, workload.batch)
     return n * workload.epochs
 
 
 def report(workload, medians, scores, failures, top):
     """Markdown lines of one workload."""
-    mine = medians["jitmlp"]
+    mine = medians.get("jitmlp", float("nan"))
     for name, seconds in medians.items():
         rate = workload.flops * rows_of(workload) / seconds / 1e9
         unit = seconds / workload.epochs
@@ -134,11 +136,15 @@ def machine(threads):
 def main():
     """Run the comparison and print, and optionally save, its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS), metavar="W")
+    names = ", ".join(WORKLOADS)
+    parser.add_argument("workloads", nargs="*", metavar="W", help=f"{names} (default: all)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--output", help="Markdown file for the table")
     options = parser.parse_args()
+    for name in options.workloads:
+        if name not in WORKLOADS:
+            parser.error(f"there is no workload {name!r}; choose from {names}")
     lines = [
         machine(options.threads),
         "",
@@ -146,7 +152,7 @@ def main():
         "|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
-    for name in options.workloads:
+    for name in options.workloads or WORKLOADS:
         workload = WORKLOADS[name]
         for line in report(workload, *compare(workload, options.repeats, options.threads)):
             print(line, flush=True)

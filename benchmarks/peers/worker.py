@@ -35,7 +35,7 @@ class Estimator:
             tol=0.0,
             n_iter_no_change=10**9,
             random_state=0,
-            shuffle=workload.batch < len(X),  # nobody shuffles where every step takes all rows
+            shuffle=workload.batch < X.shape[0],  # nobody shuffles where every step takes all rows
         )
         if module.__name__ == "jitmlp":
             self.options |= {"n_threads": threads, "dtype": workload.dtype}

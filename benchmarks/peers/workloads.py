@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import expm
+from sklearn.preprocessing import normalize
 
 from jitmlp.files.idx import load_mnist
 
@@ -17,7 +19,7 @@ class Workload:
 
     Attributes
     ----------
-    kind : {'mnist', 'expm', 'table', 'predict'}
+    kind : {'mnist', 'expm', 'table', 'text', 'predict'}
         Where the data come from.
     units : tuple of int
         Inputs, hidden layers, outputs.
@@ -25,6 +27,8 @@ class Workload:
         Rows of a mini-batch, or of a call to predict.
     epochs : int
         Passes in one measurement, or calls to predict.
+    entries : int
+        Stored numbers of a row of sparse text.
     peers : tuple of str
         Who takes part beside jitmlp.
     """
@@ -36,12 +40,13 @@ class Workload:
     epochs: int
     dtype: str = "float32"
     activation: str = "relu"
+    entries: int = 0
     peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax")
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of one row, forward and, in training, backward."""
-        pairs = list(zip(self.units, self.units[1:]))
+        """Floating-point operations of one row, forward and, in training, backward; zeros of sparse rows not counted."""
+        pairs = list(zip((self.entries or self.units[0], *self.units[1:]), self.units[1:]))
         if self.kind == "predict":
             return float(sum(2 * a * b for a, b in pairs))
         return float(sum(2 * a * b * (3 if i else 2) for i, (a, b) in enumerate(pairs)))
@@ -58,6 +63,8 @@ WORKLOADS = {
         Workload("W5", "mnist", (784, 1024, 1024, 10), 512, 1),
         Workload("W6", "expm", (4, 32, 16, 4), 10_000, 200, activation="tanh"),
         Workload("W7", "table", (50, 256, 256, 1), 256, 2),
+        Workload("T1", "text", (30_000, 100, 20), 200, 2, entries=80, peers=("scikit-learn",)),
+        Workload("T2", "text", (100_000, 100, 20), 200, 2, entries=50, peers=("scikit-learn",)),
         Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
         Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
     )
@@ -77,6 +84,22 @@ def mnist():
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 
+TEXTS = {80: 8_000, 50: 6_000}  # rows to train on, by entries a row
+
+
+def text(workload: Workload):
+    """Bags of words as CSR: each class has words of its own among those that all share, both Zipf-distributed."""
+    rng, p, n_classes = np.random.default_rng(0), workload.units[0], workload.units[-1]
+    n = TEXTS[workload.entries] + 1000
+    y = rng.integers(n_classes, size=n)
+    ranks = (np.exp(rng.random((n, workload.entries)) * np.log(p)) - 1).astype(np.int64)
+    own = rng.random(ranks.shape) < 0.1
+    words = np.where(own, (ranks * n_classes + y[:, None]) % p, np.argsort(rng.random(p))[ranks])
+    rows = np.repeat(np.arange(n), workload.entries)
+    X = sparse.coo_matrix((np.ones(words.size, np.float32), (rows, words.ravel())), (n, p)).tocsr()
+    return normalize(X), y
+
+
 def load(workload: Workload):
     """``(X, y, X_test, y_test)`` of a workload; classes as int64, targets as float32."""
     rng = np.random.default_rng(0)
@@ -87,13 +110,15 @@ def load(workload: Workload):
         X = rng.standard_normal((120_000, workload.units[0]))
         mixed = np.tanh(X @ rng.standard_normal((workload.units[0], 8)))
         y = mixed @ rng.standard_normal((8, 1)) + 0.1 * rng.standard_normal((len(X), 1))
+    elif workload.kind == "text":
+        X, y = text(workload)
     elif workload.kind == "predict" and workload.units[0] == 64:
         X, y = rng.standard_normal((3000, 64)), rng.integers(10, size=3000)
     else:
         X, y, X_test, y_test = mnist()
         kind = np.dtype(workload.dtype)
         return X.astype(kind), y, X_test.astype(kind), y_test
-    half = {"expm": 10_000, "table": 100_000}.get(workload.kind, len(X) - 1000)
+    half = {"expm": 10_000, "table": 100_000}.get(workload.kind, len(y) - 1000)
     X = X if workload.kind == "table" else X.astype(np.float32)
     y = y if y.dtype == np.int64 else y.astype(np.float32)
     return X[:half], y[:half], X[half:], y[half:]

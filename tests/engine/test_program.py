@@ -32,7 +32,7 @@ def program_of(plan=Plan(), **options):  # noqa: B008
 def test_a_plain_step_has_two_phases():
     rows, weights = names(program_of())
     assert rows == [
-        "gather_inputs", "spread_classes", "product", "activation_forward", "product", "softmax_forward", "loss_rows",
+        "spread_classes", "gather_inputs", "product", "activation_forward", "product", "softmax_forward", "loss_rows",
         "product", "activation_backward",
     ]  # fmt: skip
     assert weights == ["mini_batch_totals", "step_bias", "step_weights", "step_bias", "step_weights"]

@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from helpers import Constraints, Data, make_network, optimizer_rule
-from jitmlp.engine import data as data_module
+from jitmlp.engine import program
+from jitmlp.engine.data import DENSITIES
 from jitmlp.engine.workspace import NonFiniteInputs
 
 UNITS = (50, 21, 3)
@@ -35,7 +36,7 @@ def trained(X, *, dtype=np.float64, rows=32, n_threads=1, constraints=Constraint
 
 def by_entries(X):
     """Whether a matrix is gone through entry by entry."""
-    return Data(X).kind.sparse
+    return Data(X).kind.density <= DENSITIES[1]
 
 
 @pytest.mark.parametrize("element", ["float64", "float32", "int64", "uint8", "bool"])
@@ -72,7 +73,7 @@ def test_every_form_of_a_step_gives_the_bits_of_dense_rows_on_any_number_of_thre
 
 
 def test_duplicates_and_columns_out_of_order_add_up_alike_on_any_number_of_threads():
-    X = matrix()
+    X = matrix(density=0.05)
     rng = np.random.default_rng(2)
     shuffled = sparse.csr_matrix((np.empty(0), np.empty(0, np.int32), np.zeros(N + 1, np.int32)), X.shape)
     parts, columns, ends = [], [], [0]
@@ -94,9 +95,9 @@ def test_duplicates_and_columns_out_of_order_add_up_alike_on_any_number_of_threa
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
 def test_any_density_either_way(density, monkeypatch):
     X = matrix(density=density)
-    monkeypatch.setattr(data_module, "MAX_DENSITY", 1.0)
+    monkeypatch.setattr(program, "DENSITIES", (1.0, 1.0))
     entries = trained(X)
-    monkeypatch.setattr(data_module, "MAX_DENSITY", -1.0)
+    monkeypatch.setattr(program, "DENSITIES", (-1.0, -1.0))
     for a, b in zip(entries, trained(X)):
         np.testing.assert_array_equal(a, b)
 
@@ -132,3 +133,14 @@ def test_room_grows_with_the_longest_mini_batch():
         other.train(Data(X.toarray(), np.zeros(N, int)), np.arange(N), N, table, Constraints())
     for a, b in zip(network.parameters().arrays(), other.parameters().arrays()):
         np.testing.assert_array_equal(a, b)
+
+
+def test_narrow_layers_go_through_entries_where_fewer_are_stored():
+    def pieces(hidden, density):
+        X = sparse.random(N, UNITS[0], density, format="csr", random_state=0)
+        network, *_ = make_network((UNITS[0], hidden, 3), optimizer="adam", rows=N)
+        data = Data(X, np.zeros(N, int))
+        return [wanted.body.__name__ for wanted in network.training_job(data, Constraints()).wanted]
+
+    assert "sort_entries" in pieces(4, 0.07) and "sort_entries" not in pieces(4, 0.15)
+    assert "sort_entries" in pieces(100, 0.15) and "sort_entries" not in pieces(100, 0.3)

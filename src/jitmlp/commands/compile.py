@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.engine.data import Kind
+from jitmlp.engine.data import DENSITIES, Kind
 from jitmlp.engine.job import DRIVER
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.operands import Operands
@@ -42,10 +42,10 @@ USUAL_PAIRS = (
     ("poisson", "exp"),
 )
 SIMPLE = Plan()
-# of rows: the type of a sparse matrix's indices, whether columns are neighbours, whether few entries are stored
+# of rows: the type of a sparse matrix's indices, whether columns are neighbours, how many entries are stored
 LAYOUTS = (
-    *(("", contiguous, False) for contiguous in (True, False)),
-    *((index, True, few) for index in ("int32", "int64") for few in (True, False)),
+    *(("", contiguous, 1.0) for contiguous in (True, False)),
+    *((index, True, density) for index in ("int32", "int64") for density in (DENSITIES[0], 1.0)),
 )
 PARALLEL_FROM = 30  # pieces, from which more processes pay
 
@@ -85,8 +85,8 @@ def _pieces(model: Model, kind: Kind, optimizer: OptimizerRule, plan: Plan = SIM
 
 def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     """The pieces for networks of one dtype, each once."""
-    dense, classes = Kind("float64", "", True, False, "classes", True), "classes"
-    few_entries = Kind("float64", "int32", True, True, "classes", True)
+    dense, classes = Kind("float64", "", True, 1.0, "classes", True), "classes"
+    few_entries = Kind("float64", "int32", True, DENSITIES[0], "classes", True)
     pairs = (
         list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
     )
@@ -105,9 +105,9 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     scalings = [None, Scaling(np.zeros(4), np.ones(4))] if everything else [None]
     for element, scaling in product(elements, scalings):
         model = replace(basic, scaling=scaling)
-        for index, contiguous, few in LAYOUTS:
+        for index, contiguous, density in LAYOUTS:
             for target in (classes, element, "uint8"):
-                kind = Kind(element, index, contiguous, few, target, contiguous)
+                kind = Kind(element, index, contiguous, density, target, contiguous)
                 found.append(_pieces(model, kind, OPTIMIZER_NAMES["adam"]))
     if everything:
         special = _model(dtype, "relu", "log_loss", "softmax", dropout=0.5, batch_norm=True)

@@ -27,8 +27,9 @@ class Kind(NamedTuple):
         dtype of a sparse matrix's indices, empty for dense rows.
     contiguous : bool
         Whether the columns of a row are neighbours.
-    sparse : bool
-        Whether so few entries are stored that each is worked on by itself.
+    density : float
+        The least of ``DENSITIES`` that the share of a sparse matrix's cells that are stored does not exceed; 1 for
+        dense rows.
     target : str
         dtype of the targets; "classes" for class numbers, empty for none.
     target_contiguous : bool
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
     element: str
     indices: str
     contiguous: bool
-    sparse: bool
+    density: float
     target: str
     target_contiguous: bool
 
@@ -46,8 +47,9 @@ class Kind(NamedTuple):
 READABLE = {**{dtype: dtype.name for dtype in ELEMENTS}, np.dtype(bool): "uint8"}
 
 
-# Share of a sparse matrix's cells that are stored, above which its rows are faster spread over zeros
-MAX_DENSITY = 0.2
+# Shares of a sparse matrix's cells that are stored up to which it is faster to go through its entries than to spread its
+# rows over zeros: into a layer of one vector's width, into wider ones (benchmarks/lab/density.py), and all
+DENSITIES = (0.08, 0.2, 1.0)
 
 
 def is_readable(dtype: np.dtype) -> bool:
@@ -99,11 +101,13 @@ class Data:
         self.fields: dict[str, int] = {}
         self.training_fields: dict[str, int] = {"weighted": 0, "x_row_bytes": 0}
         if sparse.issparse(X):
-            self.reading = (*self._read_csr(X), True, X.nnz <= MAX_DENSITY * X.shape[0] * X.shape[1])
+            share = X.nnz / max(1, X.shape[0] * X.shape[1])
+            density = next((limit for limit in DENSITIES if share <= limit), 1.0)  # duplicates may make it more
+            self.reading = (*self._read_csr(X), True, density)
         else:
             row, column = X.strides
             contiguous = column == X.itemsize or self.n_features == 1
-            self.reading = (READABLE[X.dtype], "", contiguous, False)
+            self.reading = (READABLE[X.dtype], "", contiguous, 1.0)
             self._kept = [X]
             self.fields = {"x": address(X), "x_row": row, "x_column": column}
             if contiguous:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitmlp.engine.data import Kind
+from jitmlp.engine.data import DENSITIES, Kind
 from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
@@ -20,6 +20,7 @@ from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
 from jitmlp_kernels.pieces.sparse import sort_entries, sparse_product
 from jitmlp_kernels.rules.optimizers import OptimizerRule
+from jitmlp_kernels.trace.target import VECTOR_BYTES
 
 
 class Plan(NamedTuple):
@@ -82,7 +83,8 @@ class Program:
 
 def _entries(model: Model, kind: Kind) -> dict[str, str]:
     """Element and index type of sparse rows that the first layer goes through entry by entry; else nothing."""
-    if not kind.sparse or model.scaling is not None or model.input_dropout:
+    narrow = model.layers[0].units * model.dtype.itemsize <= VECTOR_BYTES
+    if kind.density > DENSITIES[0 if narrow else 1] or model.scaling is not None or model.input_dropout:
         return {}
     return {"element": kind.element, "index": kind.indices}
 

@@ -316,7 +316,7 @@ class Workspace:
 
     def _room_for_entries(self, data: Data, batch_size: Any) -> dict[str, int]:
         """Fields for where a mini-batch's entries are put in the order of their columns."""
-        if not data.kind.sparse:
+        if not data.kind.indices:
             return {}
         room = max(1, min(data.fields["n_entries"], batch_size * data.longest_row))
         if not self._entries or len(self._entries[0]) < room:
