@@ -4,8 +4,9 @@ from jitmlp import formulas
 from jitmlp._version import __version__
 from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.estimators.classifier import MLPClassifier
-from jitmlp.estimators.model_file import Checkpoint, ModelFileError, load
+from jitmlp.estimators.model_file import ModelFileError, load
 from jitmlp.estimators.perceptron import Perceptron
+from jitmlp.estimators.ready_callbacks import Checkpoint, CSVLogger, EarlyStopping, JSONLogger, TimeLimit
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.model.choices import Activation, Loss, Optimizer
 from jitmlp.training.divergence import DivergenceError, DivergenceWarning
@@ -14,10 +15,13 @@ from jitmlp_kernels.link.pieces import FormulaError
 
 __all__ = [
     "Activation",
+    "CSVLogger",
     "Checkpoint",
     "DivergenceError",
     "DivergenceWarning",
+    "EarlyStopping",
     "FormulaError",
+    "JSONLogger",
     "KernelCacheWarning",
     "Loss",
     "MLPClassifier",
@@ -26,6 +30,7 @@ __all__ = [
     "NeuralNetwork",
     "Optimizer",
     "Perceptron",
+    "TimeLimit",
     "__version__",
     "formulas",
     "load",

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 import jitmlp
-from jitmlp import Activation, Loss, MLPClassifier, MLPRegressor, ModelFileError, load
-from jitmlp.estimators.model_file import Checkpoint
+from jitmlp import Activation, Checkpoint, Loss, MLPClassifier, MLPRegressor, ModelFileError, load
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = load_digits(return_X_y=True)

@@ -191,17 +191,17 @@ def test_curves_go_on_without_a_copy_of_what_was_before():
     for expected in (6, 9):
         curves = [model.loss_curve_, model.validation_scores_, *model.history_.values()]
         model.set_params(callback=lambda m: seen.append((len(m.loss_curve_), *map(len, m.history_.values())))).fit(X, Y)
-        assert [len(curve) for curve in curves] == [expected] * 6
+        assert [len(curve) for curve in curves] == [expected] * 7
         assert all(
             a is b for a, b in zip(curves, [model.loss_curve_, model.validation_scores_, *model.history_.values()])
         )
-    assert seen == [(n,) * 5 for n in range(4, 10)]
+    assert seen == [(n,) * 6 for n in range(4, 10)]
     with pytest.raises(RuntimeError):
         model.set_params(callback=bad_callback).fit(X, Y)
     assert len(model.loss_curve_) == 9
     first = model.loss_curve_
     model.set_params(callback=None, warm_start=False, early_stopping=False).fit(X, Y)
-    assert len(first) == 9 and len(model.loss_curve_) == 3 and model.history_["validation_score"] == []
+    assert len(first) == 9 and len(model.loss_curve_) == 3 and "validation_score" not in model.history_
 
 
 def test_partial_fit_after_fit_goes_on():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
@@ -20,12 +21,15 @@ from jitmlp.engine.layout import Layout
 from jitmlp.engine.memory import check_memory
 from jitmlp.engine.normalization import learn_normalization
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
+from jitmlp.estimators.held_out import HeldOut, given_rows
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, recipe_of, working_bytes
 from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights, explain
+from jitmlp.model.choices import refuse
 from jitmlp.model.initializers import draw_layer
 from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
+from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training import callbacks
@@ -54,6 +58,8 @@ class Problem:
     first : bool
         Whether nothing of an earlier fit goes on.
     random_state : RandomState
+    held_out : HeldOut or None
+        The user's validation data.
     """
 
     attributes: dict
@@ -64,6 +70,10 @@ class Problem:
     start: Start
     first: bool
     random_state: np.random.RandomState
+    held_out: HeldOut | None
+
+
+VALIDATION = ("validation_scores_", "validation_loss_curve_", "best_validation_score_")
 
 
 class BaseMLP(Prediction):
@@ -81,7 +91,16 @@ class BaseMLP(Prediction):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, coefs_init: Any = None, intercepts_init: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        coefs_init: Any = None,
+        intercepts_init: Any = None,
     ) -> Self:
         """Fit the model to data matrix X and target(s) y.
 
@@ -95,6 +114,10 @@ class BaseMLP(Prediction):
             Class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Validation data of your own, like ``X``, ``y`` and ``sample_weight``: their loss and score after every
+            epoch are in ``history_``. With ``early_stopping`` their score decides, and no rows of ``X`` are held
+            out; with ``restore_best`` the epoch of the best score is kept.
         coefs_init, intercepts_init : list of ndarray, default=None
             Weights of shape (fan_in, fan_out) and intercepts of shape (fan_out,) of every layer to
             start from, such as the ``coefs_`` and ``intercepts_`` of scikit-learn's estimators.
@@ -118,14 +141,22 @@ class BaseMLP(Prediction):
         ConvergenceWarning
             If ``max_iter`` was reached before convergence.
         """
-        return self._fit(X, y, sample_weight, False, initial=(coefs_init, intercepts_init))
+        held_out = X_val, y_val, sample_weight_val
+        return self._fit(X, y, sample_weight, False, held_out, initial=(coefs_init, intercepts_init))
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, initial: Any = (None, None), **validation: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        held_out: tuple,
+        initial: Any = (None, None),
+        **validation: Any,
     ) -> Self:
         with interrupts.deferred():
             try:
-                problem = self._prepare(X, y, sample_weight, incremental, initial, **validation)
+                problem = self._prepare(X, y, sample_weight, incremental, held_out, initial, **validation)
                 fit = self._train(problem, incremental)
             except NonFiniteInputs:  # found while rows were read
                 explain(self, X)
@@ -145,12 +176,19 @@ class BaseMLP(Prediction):
         return [int(size) for size in sizes]
 
     def _prepare(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, initial: Any = (None, None), **validation: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        held_out: tuple,
+        initial: Any = (None, None),
+        **validation: Any,
     ) -> Problem:
         """Validate, encode and draw, in scikit-learn's order; the estimator stays as it is."""
         sizes = self._sizes()
-        if incremental and self.early_stopping and is_stochastic(self.solver):
-            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental and self.early_stopping and held_out[0] is None and is_stochastic(self.solver):
+            raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
         check_initializer(self.initializer)
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -160,7 +198,10 @@ class BaseMLP(Prediction):
         if not first:
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
         dtype = self._choose_dtype(X, first)
-        weights = checked_weights(sample_weight, X, dtype)
+        weights = checked_weights(self._weigh_classes(sample_weight, X, y, incremental), X, dtype)
+        given = given_rows(draft, task, encoded, dtype, held_out)
+        if self.scoring is not None and given is None and not self.early_stopping:
+            warn_user("scoring has no effect without X_val and y_val, or early_stopping")
         random_state = check_random_state(self.random_state)
         out_activation = self._out_activation(task)
         loss, loss_parameter = self._loss_rule(task, out_activation)
@@ -183,7 +224,11 @@ class BaseMLP(Prediction):
         start = self._start(model, first, incremental, random_state, initial)
         before = vars(self)
         found = {name: value for name, value in vars(draft).items() if before.get(name) is not value}
-        return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state)
+        return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state, given)
+
+    def _weigh_classes(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
+        """Sample weights with what the classes weigh."""
+        return sample_weight
 
     def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
         """Raise if what was fitted before cannot go on."""
@@ -264,13 +309,15 @@ class BaseMLP(Prediction):
 
     def _train(self, problem: Problem, incremental: bool) -> Fit:
         data, random_state = problem.data, problem.random_state
-        rows, held_out = np.arange(data.n_samples), None
+        rows, held_out = np.arange(data.n_samples), problem.held_out
+        splits = self.early_stopping and held_out is None and is_stochastic(self.solver)
         order = self._order_to_continue(problem)
         if order is not None:
-            held_out = np.setdiff1d(rows, order) if self.early_stopping else None
-            rows = order
-        elif self.early_stopping and is_stochastic(self.solver):
-            rows, held_out = self._split(problem, rows)
+            rows, others = order, np.setdiff1d(rows, order)
+        elif splits:
+            rows, others = self._split(problem, rows)
+        if splits:
+            held_out = HeldOut.among(data, problem.encoded, others)
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
         recipe = recipe_of(self, len(rows), seed, incremental)
@@ -296,7 +343,8 @@ class BaseMLP(Prediction):
         if state is None or state.order is None or self.warm_start != "continue":
             return None
         # as many as train_test_split holds out
-        n_held_out = int(np.ceil(self.validation_fraction * n)) if self.early_stopping else 0
+        splits = self.early_stopping and problem.held_out is None
+        n_held_out = int(np.ceil(self.validation_fraction * n)) if splits else 0
         fits = len(state.order) == n - n_held_out and state.order.max() < n
         return state.order if fits else None
 
@@ -314,32 +362,57 @@ class BaseMLP(Prediction):
             )
         return training, held_out
 
-    def _callbacks(self, problem: Problem, held_out: Any) -> list[callbacks.Callback]:
+    def _callbacks(self, problem: Problem, held_out: HeldOut | None) -> list[callbacks.Callback]:
         """In the order in which scikit-learn does these things."""
-        verbose = bool(self.verbose)
+        verbose, decides, keeps_best = bool(self.verbose), bool(self.early_stopping), bool(self.restore_best)
         chosen: list[callbacks.Callback] = [callbacks.Report()] if verbose else []
-        if held_out is None:
-            chosen.append(callbacks.TrainingLoss())
-        else:
-            weights, task = problem.data.sample_weight, problem.task
-            held_weights = None if weights is None else weights[held_out]
-            truth = problem.encoded[held_out]
-
-            def score(outputs: np.ndarray) -> float:
-                return task.score(truth, outputs, held_weights)
-
-            chosen.append(callbacks.Validation(score, problem.data, held_out, verbose))
+        if held_out is not None:
+            chosen.append(
+                callbacks.Validation(
+                    held_out.data,
+                    held_out.rows,
+                    lambda outputs: held_out.loss(problem.model, outputs),
+                    self._score_function(problem, held_out),
+                    decides=decides,
+                    keeps_best=decides or keeps_best,
+                    verbose=verbose,
+                )
+            )
+        if not decides:
+            chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
-        if self.callback is not None:
+        if self.callback is not None and self._listed_callbacks():
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
-        what = "Training loss" if held_out is None else "Validation score"
-        chosen.append(callbacks.Plateau(what, verbose))
+        chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))
         return chosen
 
-    def _call_back(self, problem: Problem, run: Run) -> Any:
-        """The user's callback, with the estimator as if training had ended here."""
+    def _score_function(self, problem: Problem, held_out: HeldOut) -> Callable[[Run, np.ndarray], float]:
+        """``score(run, outputs)`` of the held-out rows, as the parameter ``scoring`` asks."""
+        weights, task = held_out.sample_weight, problem.task
+        if self.scoring is None:
+            return lambda run, outputs: task.score(held_out.encoded, outputs, weights)
+        if self.scoring == "loss":
+            return lambda run, outputs: -run.validation_losses[-1]
+        scorer, rows, truth = check_scoring(self, self.scoring), held_out.X, task.truth(held_out.encoded)
+        options = {} if weights is None else {"sample_weight": weights}
+
+        def score(run: Run, outputs: np.ndarray) -> float:
+            with self._showing(problem, run.fit()):
+                self.__dict__.pop("feature_names_in_", None)  # the rows are an array here
+                return scorer(self, rows, truth, **options)
+
+        return score
+
+    def _call_back(self, problem: Problem, run: Run) -> list:
+        """The answers of the user's callbacks, who see the estimator as if training had ended here."""
         with self._showing(problem, run.fit()):
-            return self.callback(self)
+            return [callback(self) for callback in self._listed_callbacks()]
+
+    def _listed_callbacks(self) -> list[Callable]:
+        listed = list(self.callback) if isinstance(self.callback, (list, tuple)) else [self.callback]
+        if not all(callable(callback) for callback in listed):
+            raise refuse("callback", "a callable, a list of callables or None", self.callback)
+        return listed
 
     @contextmanager
     def _showing(self, problem: Problem, fit: Fit) -> Iterator[None]:
@@ -374,19 +447,22 @@ class BaseMLP(Prediction):
         past: dict[str, Any] = {}
         if not problem.first:
             past = {**getattr(self, "history_", {}), "loss": getattr(self, "loss_curve_", None)}
-            past["validation_score"] = getattr(self, "validation_scores_", None) if self.early_stopping else None
         found = {
             "loss": history.losses,
+            "validation_loss": history.validation_losses,
             "validation_score": history.scores,
             "learning_rate": history.rates,
             "seconds": history.seconds,
         }
         curves = {}
+        n_before = len(past.get("loss") or ())
         for name, new in found.items():
             curve = past.get(name)
+            if not (new or curve) and name not in ("loss", "learning_rate", "seconds"):
+                continue  # nothing was held out, in no epoch
             if for_a_while or not isinstance(curve, list):
-                curve = list(curve or ())
-            curve.extend(new)  # in place: a call must not take longer for those before it
+                curve = list(curve or [np.nan] * n_before)
+            curve.extend(new or [np.nan] * len(history.losses))  # in place: a call takes no longer for those before it
             curves[name] = curve
         return curves
 
@@ -417,11 +493,13 @@ class BaseMLP(Prediction):
             fitted["history_"] = curves = self._curves(problem, history, for_a_while)
             fitted["loss_curve_"] = curves["loss"]
             fitted["_no_improvement_count"] = history.waited
-            fitted["validation_scores_"] = curves["validation_score"] if early else None
-            fitted["best_validation_score_"] = history.best_score if early else None
+            watched = bool(history.scores)
+            fitted["validation_scores_"] = curves["validation_score"] if watched else None
+            fitted["validation_loss_curve_"] = curves["validation_loss"] if watched else None
+            fitted["best_validation_score_"] = history.best_score if watched else None
             fitted["best_loss_"] = None if early else history.best_loss
         else:
-            for name in ("loss_curve_", "history_", "validation_scores_", "best_validation_score_", "best_loss_"):
+            for name in ("loss_curve_", "history_", *VALIDATION, "best_loss_"):
                 self.__dict__.pop(name, None)
         if problem.first and "feature_names_in_" not in problem.attributes:
             self.__dict__.pop("feature_names_in_", None)

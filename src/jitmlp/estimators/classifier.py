@@ -9,8 +9,10 @@ from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import _check_sample_weight
 
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.parameters import constraints_of, document
@@ -121,6 +123,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         batch_norm: Any = False,
         normalize: Any = None,
         restore_best: Any = False,
+        scoring: Any = None,
+        class_weight: Any = None,
         callback: Any = None,
         on_divergence: Any = "raise",
     ) -> None:
@@ -163,6 +167,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.normalize = normalize
         self.restore_best = restore_best
+        self.scoring = scoring
+        self.class_weight = class_weight
         self.callback = callback
         self.on_divergence = on_divergence
 
@@ -195,6 +201,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     f"`y` has classes not in `self.classes_`. `self.classes_` has {draft.classes_}. 'y' has {seen}."
                 )
         return X, y, draft._task()
+
+    def _weigh_classes(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
+        if self.class_weight is None:
+            return sample_weight
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported for partial_fit: the classes' shares are not known. Give a "
+                "dict, such as from sklearn.utils.class_weight.compute_class_weight"
+            )
+        own = compute_sample_weight(self.class_weight, y)
+        return own if sample_weight is None else own * _check_sample_weight(sample_weight, X, dtype=np.float64)
 
     def _task(self) -> Any:
         binarizer = self.__dict__.get("_label_binarizer")
@@ -236,7 +253,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Update the model with one pass over the given data.
 
         Parameters
@@ -249,6 +276,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Sample weights.
         classes : array of shape (n_classes,), default=None
             Classes across all calls to partial_fit. Required at the first call.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Validation data of your own. With ``early_stopping`` their score is compared with those of the calls
+            before: ``stopped_by_`` is "plateau" once it has not improved for ``n_iter_no_change`` calls.
 
         Returns
         -------
@@ -257,7 +287,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         draft = self._draft()
         first_call = _check_partial_fit_first_call(draft, classes)
-        return self._fit(X, y, sample_weight, True, classes=draft.classes_ if first_call else None)
+        held_out = X_val, y_val, sample_weight_val
+        return self._fit(X, y, sample_weight, True, held_out, classes=draft.classes_ if first_call else None)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes.

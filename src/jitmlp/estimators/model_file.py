@@ -34,7 +34,7 @@ FORMAT = 1
 ESTIMATORS: dict[str, type[Prediction]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 # Fitted attributes that are numbers, words or lists of numbers, and are kept as they are
 PLAIN = ("n_iter_", "t_", "loss_", "n_outputs_", "n_layers_", "out_activation_", "stopped_by_", "n_features_in_",
-         "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "history_", "_normalize",
+         "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_", "best_validation_score_", "history_", "_normalize",
          "_no_improvement_count")  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class ModelFileError(ValueError):
 
 def _encode(name: str, value: Any) -> Any:
     """A parameter as JSON has it."""
+    if name in ("random_state", "callback") or (name == "scoring" and callable(value)):  # no part of a fitted model
+        return None
     if isinstance(value, Activation) and isinstance(value.function, str):
         return {"activation": [value.function, value.parameter]}
     if isinstance(value, (tuple, list)):
@@ -52,12 +54,12 @@ def _encode(name: str, value: Any) -> Any:
         return {"dtype": np.dtype(value).name}
     if isinstance(value, (np.generic, np.ndarray)):
         return _encode(name, value.tolist())
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):  # classes
+        return {"pairs": [[_encode(name, part) for part in pair] for pair in value.items()]}
     if isinstance(value, dict):
         return {"dict": {str(k): _encode(name, v) for k, v in value.items()}}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if name in ("random_state", "callback"):  # no part of a fitted model
-        return None
     raise ValueError(f"{name}={value!r} is no name or number: a file without pickle cannot hold a function")
 
 
@@ -73,6 +75,8 @@ def _decode(value: Any) -> Any:
         return (tuple if kind == "tuple" else list)(_decode(v) for v in content)
     if kind == "dtype":
         return np.dtype(content)
+    if kind == "pairs":
+        return {_decode(k): _decode(v) for k, v in content}
     if kind == "dict":
         return {k: _decode(v) for k, v in content.items()}
     raise ValueError(f"unknown kind of value {kind!r}")
@@ -302,26 +306,3 @@ def _restore_state(arrays: dict[str, np.ndarray], entry: dict[str, Any], n_layer
         rule, slots, int(entry["steps"]), RateState(float(rate), float(best), int(waited)), _decode(entry["schedule"]),
         int(entry["seed"]), random_state, order,
     )  # fmt: skip
-
-
-class Checkpoint:
-    """A callback that writes the model, state included, to a file after every so many epochs.
-
-    Whatever ends the process, the file is whole: that of the last epoch written. To go on from it,
-    ``jitmlp.load(path).set_params(warm_start="continue", max_iter=...).fit(X, y)``; for the same bits as without
-    a stop the model that is fitted needs ``warm_start="continue"`` too.
-
-    Parameters
-    ----------
-    path : path-like
-    every : int, default=1
-        Epochs from file to file.
-    """
-
-    def __init__(self, path: str | Path, every: int = 1) -> None:
-        self.path, self.every = path, every
-
-    def __call__(self, model: Any) -> None:
-        """Write the file, if it is time."""
-        if model.n_iter_ % self.every == 0:
-            save(model, self.path, state=True)

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from jitmlp.engine.normalization import NORMALIZATIONS
@@ -338,13 +339,31 @@ PARAMETERS = (
         False,
         ["boolean"],
         "bool, default=False",
-        "Without early stopping, end with the parameters of the epoch of lowest loss.",
+        "Without early stopping, end with the parameters of the epoch of lowest loss, or, with validation data given to "
+        "``fit``, of highest score.",
+    ),
+    _added(
+        "scoring",
+        None,
+        [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "str or callable, default=None",
+        "What validation data are scored by: accuracy or R squared; the name of one of scikit-learn's scorers, or a "
+        "scorer; 'loss'. It decides with ``early_stopping`` and ``restore_best``.",
+    ),
+    _added(
+        "class_weight",
+        None,
+        [dict, list, StrOptions({"balanced"}), None],
+        "dict, list of dicts or 'balanced', default=None",
+        "Weights of the classes, which multiply ``sample_weight``; 'balanced' makes all classes weigh the same. A list "
+        "has a dict for each label of multilabel targets.",
+        CLASSIFIER,
     ),
     _added(
         "callback",
         None,
-        [callable, None],
-        "callable, default=None",
+        [callable, list, tuple, None],
+        "callable or list of callables, default=None",
         "Called with the estimator after every epoch, as if training ended there; it ends where True is returned. "
         "No part of a pickle.",
     ),
@@ -370,18 +389,20 @@ best_loss_ : float or None
     Lowest loss of an epoch; None with early stopping.
 loss_curve_ : list of float
     Loss of every epoch.
-validation_scores_ : list of float or None
-    Score of the held-out rows after every epoch, with early stopping.
+validation_scores_, validation_loss_curve_ : list of float or None
+    Score and mean loss (without penalties and label smoothing) of the held-out rows, or of ``X_val``, after every
+    epoch; None where there are none.
 best_validation_score_ : float or None
-    The best of them.
+    The best of the scores.
 batch_norm_ : list of list of ndarray of shape (fan_out,)
     Gamma, beta, running mean and running variance of every hidden layer; empty without
     ``batch_norm``.
 input_shift_, input_scale_ : ndarray of shape (n_features,) or None
     With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
 history_ : dict of list
-    What every epoch had: ``loss``, ``validation_score`` (empty without early stopping),
-    ``learning_rate`` of its last step, ``seconds``; missing after L-BFGS.
+    What every epoch had: ``loss``, ``learning_rate`` of its last step, ``seconds``, and where rows are held out
+    ``validation_loss`` and ``validation_score``; NaN for epochs of earlier calls that had none. Lists of equal length,
+    as ``pandas.DataFrame`` takes them; missing after L-BFGS.
 stopped_by_ : str
     Why training ended: 'max_iter', 'plateau', 'callback', 'interrupt', 'diverged' or 'converged'.
 t_ : int

@@ -96,6 +96,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         batch_norm: Any = False,
         normalize: Any = None,
         restore_best: Any = False,
+        scoring: Any = None,
         callback: Any = None,
         on_divergence: Any = "raise",
     ) -> None:
@@ -138,6 +139,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.normalize = normalize
         self.restore_best = restore_best
+        self.scoring = scoring
         self.callback = callback
         self.on_divergence = on_divergence
 
@@ -187,7 +189,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Update the model with one pass over the given data.
 
         Parameters
@@ -198,10 +209,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             The target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Sample weights.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            Validation data of your own. With ``early_stopping`` their score is compared with those of the calls
+            before: ``stopped_by_`` is "plateau" once it has not improved for ``n_iter_no_change`` calls.
 
         Returns
         -------
         self : object
             The trained model.
         """
-        return self._fit(X, y, sample_weight, True)
+        return self._fit(X, y, sample_weight, True, (X_val, y_val, sample_weight_val))

@@ -105,7 +105,7 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         batch_size=max(1, batch_size),
         max_epochs=int(estimator.max_iter),
         shuffle=bool(estimator.shuffle),
-        stopping=Stopping(estimator.tol, estimator.n_iter_no_change, bool(estimator.restore_best)),
+        stopping=Stopping(estimator.tol, estimator.n_iter_no_change),
         n_threads=available_threads(estimator.n_threads),
         seed=seed,
         on_divergence=estimator.on_divergence,

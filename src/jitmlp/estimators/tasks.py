@@ -29,6 +29,10 @@ class Task(ABC):
         """Targets as :class:`~jitmlp.engine.data.Data` takes them."""
 
     @abstractmethod
+    def truth(self, encoded: np.ndarray) -> np.ndarray:
+        """Targets as the user has them, from encoded ones."""
+
+    @abstractmethod
     def n_outputs(self, encoded: np.ndarray) -> int:
         """Output units that encoded targets need."""
 
@@ -63,9 +67,10 @@ class _Classification(Task):
 
     def score(self, encoded: np.ndarray, outputs: np.ndarray, sample_weight: Any = None) -> float:
         """Accuracy."""
-        return accuracy_score(self._truth(encoded), self.decode(outputs), sample_weight=sample_weight)
+        return accuracy_score(self.truth(encoded), self.decode(outputs), sample_weight=sample_weight)
 
-    def _truth(self, encoded: np.ndarray) -> np.ndarray:
+    def truth(self, encoded: np.ndarray) -> np.ndarray:
+        """Labels."""
         return self.binarizer.inverse_transform(encoded)
 
     def loss(self, name: str, out_activation: Any) -> str:
@@ -95,7 +100,8 @@ class Multiclass(_Classification):
         """The class of the largest output."""
         return self.classes.take(outputs.argmax(axis=1))
 
-    def _truth(self, encoded: np.ndarray) -> np.ndarray:
+    def truth(self, encoded: np.ndarray) -> np.ndarray:
+        """Labels."""
         return self.classes[encoded]
 
 
@@ -134,6 +140,10 @@ class Regression(Task):
         """One column an output."""
         y = y.reshape(-1, 1) if y.ndim == 1 else y
         return y if is_readable(y.dtype) else y.astype(np.float64)
+
+    def truth(self, encoded: np.ndarray) -> np.ndarray:
+        """A vector where there is one output."""
+        return self.decode(encoded)
 
     def n_outputs(self, encoded: np.ndarray) -> int:
         """One a column."""

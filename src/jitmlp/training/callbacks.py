@@ -38,43 +38,71 @@ class Report(Callback):
 
 
 class Validation(Callback):
-    """Scores held-out rows after every epoch, and keeps the best parameters.
+    """Loss and score of held-out rows after every epoch.
 
     Parameters
     ----------
-    score : callable
-        ``score(outputs) -> float`` of the outputs for the held-out rows.
-    data, rows : Data, ndarray
+    data, rows : Data, ndarray or None
         Where the rows are.
+    loss : callable
+        ``loss(outputs) -> float`` of the outputs for the held-out rows.
+    score : callable
+        ``score(run, outputs) -> float``.
+    decides : bool
+        Whether the epochs without a gain in the score are counted, after which training ends.
+    keeps_best : bool
+        Whether the best parameters are kept.
     verbose : bool
     """
 
-    def __init__(self, score: Function, data: Data, rows: np.ndarray, verbose: bool = False) -> None:
-        self.score, self.data, self.rows, self.verbose = score, data, rows, verbose
+    def __init__(
+        self,
+        data: Data,
+        rows: np.ndarray | None,
+        loss: Function,
+        score: Function,
+        *,
+        decides: bool = True,
+        keeps_best: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        self.data, self.rows, self.loss, self.score = data, rows, loss, score
+        self.decides, self.keeps_best, self.verbose = decides, keeps_best, verbose
 
     def on_epoch_end(self, run: Run) -> None:
         """Score, count the epochs without a gain, keep the best."""
         outputs = run.trainer.workspace.predict(self.data, self.rows)
-        score = self.score(outputs) if np.isfinite(outputs).all() else np.nan
+        run.validation_losses.append(self.loss(outputs))
+        score = float(self.score(run, outputs)) if np.isfinite(outputs).all() else np.nan
         run.scores.append(score)
         if self.verbose:
             print(f"Validation score: {score:f}")
-        run.waited = run.waited + 1 if score < run.best_score + run.recipe.stopping.tol else 0
+        if self.decides:
+            run.waited = run.waited + 1 if score < run.best_score + run.recipe.stopping.tol else 0
         if score > run.best_score:
             run.best_score = score
-            run.keep_best()
+            if self.keeps_best:
+                run.keep_best()
 
 
 class TrainingLoss(Callback):
-    """Counts the epochs without a gain in the training loss; keeps the best parameters if asked to."""
+    """Counts the epochs without a gain in the training loss.
+
+    Parameters
+    ----------
+    keeps_best : bool
+        Whether the best parameters are kept.
+    """
+
+    def __init__(self, keeps_best: bool = False) -> None:
+        self.keeps_best = keeps_best
 
     def on_epoch_end(self, run: Run) -> None:
         """Compare with the best loss so far."""
-        stopping = run.recipe.stopping
-        run.waited = run.waited + 1 if run.loss > run.best_loss - stopping.tol else 0
+        run.waited = run.waited + 1 if run.loss > run.best_loss - run.recipe.stopping.tol else 0
         if run.loss < run.best_loss:
             run.best_loss = run.loss
-            if stopping.restore_best:
+            if self.keeps_best:
                 run.keep_best()
 
 
@@ -124,12 +152,12 @@ class Plateau(Callback):
 
 
 class Call(Callback):
-    """Calls a function after every epoch; training ends where it returns True.
+    """Calls a function after every epoch; training ends where True is among its answers.
 
     Parameters
     ----------
     function : callable
-        ``function(run)``.
+        ``function(run)`` -> list.
     """
 
     def __init__(self, function: Function) -> None:
@@ -137,11 +165,12 @@ class Call(Callback):
 
     def on_epoch_end(self, run: Run) -> None:
         """Call it; only True or NumPy's stops, and anything else but None or False is an error."""
-        answer = self.function(run)
-        if isinstance(answer, (bool, np.bool_)):
-            if answer:
-                run.stop("callback")
-        elif answer is not None:
-            raise TypeError(
-                f"The 'callback' parameter must return True to stop, False or None to go on. Got {answer!r} instead."
-            )
+        for answer in self.function(run):
+            if isinstance(answer, (bool, np.bool_)):
+                if answer:
+                    run.stop("callback")
+            elif answer is not None:
+                raise TypeError(
+                    "The 'callback' parameter must return True to stop, False or None to go on. "
+                    f"Got {answer!r} instead."
+                )

@@ -23,13 +23,10 @@ class Stopping:
         Gain in loss or score that counts as an improvement.
     patience : float
         Epochs without one, after which training ends.
-    restore_best : bool
-        Whether the parameters of the best epoch are kept.
     """
 
     tol: float = 1e-4
     patience: float = 10
-    restore_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,9 +123,9 @@ class History:
 
     Attributes
     ----------
-    losses, scores, rates, seconds : tuple of float
+    losses, validation_losses, scores, rates, seconds : tuple of float
         One an epoch of one call, since all there ever were would be copied by every ``partial_fit``;
-        scores are empty without a validation score.
+        those of validation are empty where nothing is held out.
     best_loss, best_score : float
         Earlier calls that it goes on from included, as in what follows.
     waited : int
@@ -138,6 +135,7 @@ class History:
     """
 
     losses: tuple[float, ...] = ()
+    validation_losses: tuple[float, ...] = ()
     scores: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
     seconds: tuple[float, ...] = ()

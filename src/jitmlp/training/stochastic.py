@@ -35,7 +35,7 @@ class Run:
         Epochs of this run so far.
     loss, rate : float
         Of the last epoch; of its last step.
-    losses, scores, rates, seconds : list of float
+    losses, validation_losses, scores, rates, seconds : list of float
         Of this run.
     best_loss, best_score, waited, samples :
         See :class:`~jitmlp.training.recipe.History`.
@@ -48,6 +48,7 @@ class Run:
         self.trainer = Trainer(model, recipe, start, workspace)
         h = start.history
         self.losses: list[float] = []
+        self.validation_losses: list[float] = []
         self.scores: list[float] = []
         self.rates: list[float] = []
         self.seconds: list[float] = []
@@ -74,6 +75,7 @@ class Run:
             workspace.restore(self._best)
         history = History(
             tuple(self.losses),
+            tuple(self.validation_losses),
             tuple(self.scores),
             tuple(self.rates),
             tuple(self.seconds),

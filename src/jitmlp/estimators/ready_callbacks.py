@@ -1,0 +1,174 @@
+"""Callbacks for the parameter ``callback``, ready to use: each is called with the estimator after every epoch.
+
+They look at ``history_`` and ``n_iter_`` alone, pickle, and can be used for one fit after another.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jitmlp.estimators.model_file import save
+
+
+class Checkpoint:
+    """Write the model, state included, to a file after every so many epochs.
+
+    Whatever ends the process, the file is whole: that of the last epoch written. To go on from it,
+    ``jitmlp.load(path).set_params(warm_start="continue", max_iter=...).fit(X, y)``; for the same bits as without
+    a stop the model that is fitted needs ``warm_start="continue"`` too.
+
+    Parameters
+    ----------
+    path : path-like
+    every : int, default=1
+        Epochs from file to file.
+    keep : int, default=1
+        Files that are kept: the newest at ``path``, those before at ``path`` with ``.1``, ``.2`` ... behind it.
+
+    Examples
+    --------
+    >>> from jitmlp import Checkpoint, MLPClassifier
+    >>> model = MLPClassifier(callback=Checkpoint("model.jitmlp", every=10, keep=3))
+    """
+
+    def __init__(self, path: str | Path, every: int = 1, keep: int = 1) -> None:
+        for name, value in (("every", every), ("keep", keep)):
+            if not value >= 1:
+                raise ValueError(f"{name} must be >= 1, got {value!r}")
+        self.path, self.every, self.keep = path, every, keep
+
+    def __call__(self, model: Any) -> None:
+        """Write the file, if it is time."""
+        if model.n_iter_ % self.every:
+            return
+        files = [Path(self.path), *(Path(f"{self.path}.{number}") for number in range(1, self.keep))]
+        for newer, older in zip(files[-2::-1], files[:0:-1]):
+            if newer.exists():
+                shutil.copyfile(newer, older)  # a copy: at no moment is there no file at ``path``
+        save(model, self.path, state=True)
+
+
+def _latest(model: Any) -> dict[str, float]:
+    """What the last epoch had, by name."""
+    return {"epoch": len(model.loss_curve_), **{name: values[-1] for name, values in model.history_.items()}}
+
+
+class EarlyStopping:
+    """End training where a column of ``history_`` has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str, default="validation_loss"
+        Name of the column. The larger the better if it ends in "score", else the smaller.
+    patience : int, default=10
+        Epochs without an improvement after which training ends.
+    min_delta : float, default=0.0
+        What counts as an improvement must be larger.
+
+    Raises
+    ------
+    ValueError
+        When called, if ``history_`` has no such column.
+
+    Examples
+    --------
+    >>> from jitmlp import EarlyStopping, MLPClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = MLPClassifier((32,), callback=EarlyStopping(patience=3), restore_best=True, random_state=0)
+    >>> model = model.fit(X[:1500], y[:1500], X_val=X[1500:], y_val=y[1500:])
+    >>> model.stopped_by_
+    'callback'
+    """
+
+    def __init__(self, monitor: str = "validation_loss", patience: int = 10, min_delta: float = 0.0) -> None:
+        if not patience >= 1:
+            raise ValueError(f"patience must be >= 1, got {patience!r}")
+        if not min_delta >= 0:
+            raise ValueError(f"min_delta must be >= 0, got {min_delta!r}")
+        self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
+
+    def __call__(self, model: Any) -> bool:
+        """Whether to stop."""
+        if self.monitor not in model.history_:
+            raise ValueError(f"monitor must be one of {sorted(model.history_)}, got {self.monitor!r}")
+        values = np.array(model.history_[self.monitor][-model.n_iter_ :])
+        costs = -values if self.monitor.endswith("score") else values
+        best, waited = np.inf, 0
+        for cost in costs:
+            better = cost < best - self.min_delta
+            best, waited = (cost, 0) if better else (best, waited + 1)
+        return waited >= self.patience
+
+
+class TimeLimit:
+    """End training before a time is over, as far as the last epoch tells how long the next will take.
+
+    Parameters
+    ----------
+    seconds : float
+        From the start of the first epoch.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"seconds must be > 0, got {seconds!r}")
+        self.seconds = seconds
+
+    def __call__(self, model: Any) -> bool:
+        """Whether to stop."""
+        now = time.monotonic()
+        if model.n_iter_ == 1:
+            self._start = self._last = now - model.history_["seconds"][-1]
+        epoch, self._last = now - self._last, now
+        return now - self._start + epoch > self.seconds
+
+
+class CSVLogger:
+    """Write a row of ``history_`` to a file after every epoch.
+
+    Parameters
+    ----------
+    path : path-like
+        Begun anew by every fit; ``partial_fit`` and warm starts go on.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __call__(self, model: Any) -> None:
+        """Write."""
+        row = _latest(model)
+        begins = row["epoch"] == 1 or not Path(self.path).exists()
+        with open(self.path, "w" if begins else "a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if begins:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class JSONLogger:
+    """Write an object of ``history_``, a line of JSON, to a file after every epoch.
+
+    Parameters
+    ----------
+    path : path-like
+        Begun anew by every fit; ``partial_fit`` and warm starts go on.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def __call__(self, model: Any) -> None:
+        """Write."""
+        row = _latest(model)
+        values = {name: None if np.isnan(value) else float(value) for name, value in row.items()}
+        with open(self.path, "w" if row["epoch"] == 1 else "a") as file:
+            print(json.dumps({**values, "epoch": int(row["epoch"])}), file=file)
