@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,8 +152,8 @@ class Prediction(BaseEstimator, ABC):
             and "feature_names_in_" not in self.__dict__
         )
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Outputs of the network, shape (n_samples, n_outputs)."""
+    def _outputs(self, X: Any, model_of: Callable | None = None) -> np.ndarray:
+        """Outputs of the network, or of another ``model_of(self)`` with its parameters; (n_samples, n_outputs)."""
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
         if not self._is_plain(X):
@@ -160,20 +161,90 @@ class Prediction(BaseEstimator, ABC):
                 X = validated(self, X, reset=False)
             else:  # put together by hand
                 X = validated(self._draft(), X, reset=True)
-        borrowed = self._borrow_network()
+        if model_of is not None:
+            workspace = Workspace(model_of(self), n_threads=available_threads(self.n_threads))
+            workspace.load(self._fitted_parameters().folded())
+            borrowed = None, workspace
+        else:
+            borrowed = self._borrow_network()
         try:
             return borrowed[1].predict(Data(X))
         except NonFiniteInputs:
             explain(self, X)
             raise
         finally:
-            self._return_network(borrowed)
+            if model_of is None:
+                self._return_network(borrowed)
 
     @property
     def network_(self) -> NeuralNetwork:
         """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
         check_is_fitted(self)
         return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
+
+    def predict_logits(self, X: Any) -> np.ndarray:
+        """What the output units sum up, before their activation: log-odds, where that is softmax or logistic.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            A vector where there is one output unit, as for two classes.
+        """
+        from jitmlp.estimators.conversion import logits_model
+
+        outputs = self._outputs(X, logits_model)
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's estimator with the same predictions.
+
+        ``normalize`` and ``batch_norm`` are folded into its weights. It can be trained on, from a new state of its
+        optimizer.
+
+        Returns
+        -------
+        model : sklearn.neural_network.MLPClassifier or MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn has no such activation of hidden layers or output.
+
+        Examples
+        --------
+        >>> from jitmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier((8,), tol=1e-2, normalize="standard", random_state=0).fit(X, y)
+        >>> bool(abs(model.to_sklearn().predict_proba(X) - model.predict_proba(X)).max() < 1e-9)
+        True
+        """
+        from jitmlp.estimators.conversion import to_sklearn
+
+        return to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, model: Any) -> Self:
+        """A fitted estimator with the parameters, the weights and the predictions of scikit-learn's.
+
+        Parameters
+        ----------
+        model : sklearn.neural_network.MLPClassifier or MLPRegressor
+            Fitted, of the same name as this class.
+
+        Raises
+        ------
+        TypeError
+            If it is another estimator.
+        """
+        from jitmlp.estimators.conversion import from_sklearn
+
+        return from_sklearn(cls, model)
 
     def save(self, path: Any, *, state: bool = False) -> None:
         """Write the fitted model to a file without pickle; :func:`jitmlp.load` gives it back.
