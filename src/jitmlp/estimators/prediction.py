@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import BatchNorm, Parameters, check_shapes
+from jitmlp_kernels.link.folder import write_whole
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -227,6 +229,35 @@ class Prediction(BaseEstimator, ABC):
         from jitmlp.estimators.conversion import to_sklearn
 
         return to_sklearn(self)
+
+    def to_onnx(self, path: Any = None) -> Any:
+        """The fitted model as an ONNX graph, with ``normalize`` and ``batch_norm``.
+
+        Its input is ``X``, in the dtype of the network, or float64 with ``normalize``. A classifier's outputs are
+        ``label`` and ``probabilities``, a regressor's is ``prediction``. Needs the extra ``onnx``.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            File to write it to.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the package ``onnx``.
+        ValueError
+            If an activation is one of your own.
+        """
+        from jitmlp.estimators.onnx_export import to_onnx
+
+        made = to_onnx(self)
+        if path is not None:
+            write_whole(Path(path), made.SerializeToString(), private=False)
+        return made
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
