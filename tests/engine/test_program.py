@@ -11,7 +11,7 @@ from jitmlp.engine.job import Job
 from jitmlp.engine.program import Plan, prediction_program, training_program
 from jitmlp_kernels.link import pieces
 from jitmlp_kernels.link.pieces import interpret
-from jitmlp_kernels.pieces.records import CALL, GROUP_ROWS, JOB, UNIT_BYTES
+from jitmlp_kernels.pieces.records import CALL, GROUP_ROWS, JOB, UNIT, UNIT_BYTES
 from jitmlp_kernels.step import run
 
 KIND = Data(np.ones((4, 3)), np.zeros(4, int)).kind
@@ -143,6 +143,65 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
         results.append([*network.parameters().arrays(), np.array([network.take_loss()])])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+def phase_by_phase(network, job, allowed, n_threads, n_phases):
+    """All phases of a job on a team of threads that take turns, on the interpreter with every access checked."""
+    kept = dict(pieces._interpreted)
+    try:
+        numbers = {}
+        for number, (wanted, address) in enumerate(zip(job.wanted, job.calls["piece"].copy()), 10_000):
+            pieces._interpreted[number] = interpret(wanted, allowed)
+            numbers[int(address)] = number
+        job.calls["piece"] = [numbers[int(a)] for a in job.calls["piece"]]
+        run_phase = interpret(pieces.piece(run.run_phase, np.float64), allowed)
+        for number in range(n_phases):
+            for thread in range(n_threads):
+                unit = network._units[thread * UNIT_BYTES :][: UNIT.itemsize].view(UNIT)
+                unit["thread"], unit["step"] = thread, number
+                run_phase(job.address, unit.ctypes.data, job.address)
+    finally:
+        pieces._interpreted.clear()
+        pieces._interpreted.update(kept)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_sparse_matrices_changed_after_every_check_stay_inside_of_known_memory(seed):
+    """Indices, row starts and values overwritten by another thread, before a step and in its middle."""
+    rng = np.random.default_rng(seed)
+    n, p, n_threads = int(rng.integers(1, 30)), int(rng.integers(1, 60)), int(rng.integers(1, 4))
+    index = rng.choice([np.int32, np.int64])
+    X = sparse.random(n, p, rng.choice([0.0, 0.03, 0.15]), format="csr", random_state=seed)
+    X = sparse.csr_matrix((X.data, X.indices.astype(index), X.indptr.astype(index)), X.shape)
+    data, rows = Data(X, rng.integers(2, size=n)), int(rng.integers(1, n + 1))
+    network, *_ = make_network((p, 17, 2), "tanh", optimizer="adam", rows=rows, n_threads=n_threads)
+    n_steps = -(-n // rows)
+    table = optimizer_rule("adam").table(np.full(n_steps, 0.01), np.arange(1.0, n_steps + 1), {})
+    order, job = rng.permutation(n), network.training_job(data, Constraints())
+    assert "sort_entries" in [wanted.body.__name__ for wanted in job.wanted]
+    job.set(
+        **vars(Constraints()), **data.fields, **data.training_fields, **network._room_for_entries(data, rows),
+        order=order.ctypes.data, n_order=n, batch_size=rows, coefficients=table.ctypes.data,
+        n_coefficients=table.shape[1], n_threads=n_threads, shares=network._share(n_threads),
+        last_phase=len(job.phases) * n_steps,
+    )  # fmt: skip
+
+    def damage():
+        for array in (X.indices, X.indptr, X.data):
+            for _ in range(int(rng.integers(0, 4))):
+                if len(array) and array.dtype.kind == "i":
+                    wild = [-(2**31), -1, 0, len(X.data), p, p - 1, n, 2**31 - 1]
+                    array[rng.integers(len(array))] = rng.choice(wild)
+                elif len(array):
+                    array[rng.integers(len(array))] = rng.choice([np.nan, np.inf, 1e308])
+
+    allowed = ranges(network, job, data, [order, table])
+    assert all(any(a is b for b in data._kept) for a in (X.indices, X.indptr, X.data) if a.size)
+    damage()
+    half = len(job.phases) * n_steps // 2
+    phase_by_phase(network, job, allowed, n_threads, half)
+    damage()
+    phase_by_phase(network, job, allowed, n_threads, len(job.phases) * n_steps)
 
 
 def test_records_have_the_sizes_that_the_kernels_step_by():

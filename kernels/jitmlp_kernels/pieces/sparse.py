@@ -126,16 +126,20 @@ class SparseProduct:
         self.deltas, self.deltas_row = op.deltas.cast(m.dtype), op.deltas_row
         self.first, self.before = owned(m, job, unit, op.layer)[0], unit.entries_before
         self.ends, self.rows = (address.cast(np.int64) for address in (job.column_ends, job.entry_rows))
-        self.values = job.entry_values.cast(m.dtype)
+        self.values, self.room = job.entry_values.cast(m.dtype), job.room
+
+    def _end(self, column):
+        """Where a column's entries end; of a matrix that has more than there is room for by now, some are left out."""
+        return self.m.least(self.m.read(self.ends.at(column)), self.room)
 
     def into(self, i, j, width, init, c, ahead=None):
         """Write the gradient of one tile, added to ``init``, to ``c``."""
         m = self.m
         within = i > self.first
-        begin = m.variable(m.choose(within, m.read(self.ends.at(m.choose(within, i - 1, i))), self.before))
+        begin = m.variable(m.choose(within, self._end(m.choose(within, i - 1, i)), m.least(self.before, self.room)))
         deltas = self.deltas.at(j * m.lanes)
         for r in m.loop(TILE_ROWS):
-            end = m.read(self.ends.at(i + r))
+            end = self._end(i + r)
             sums = [m.variable(m.load(init.at(r, v))) for v in range(width)]
             for entry in m.loop(begin.get(), end):
                 value = m.broadcast(self.values.at(entry))
