@@ -1,12 +1,14 @@
 """The command, and the reader of IDX files."""
 
 import gzip
+import json
 import struct
 
 import joblib
 import numpy as np
 import pytest
 
+from jitmlp import load
 from jitmlp.commands.main import main
 from jitmlp.files.idx import load_mnist, read_idx
 
@@ -90,3 +92,116 @@ def test_broken_idx_files_are_refused(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(ValueError, match=str(tmp_path / "a")):
         read_idx(tmp_path / "a")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Wine as CSV, TSV, Parquet and npy, diabetes as CSV; the folder."""
+    import polars
+    from sklearn.datasets import load_diabetes, load_wine
+
+    folder = tmp_path_factory.mktemp("tables")
+    X, y = load_wine(return_X_y=True)
+    names = [f"column {j}" for j in range(X.shape[1])]
+    frame = polars.DataFrame(X, schema=names).with_columns(kind=polars.Series([("red", "white", "rose")[i] for i in y]))
+    frame.write_csv(folder / "wine.csv")
+    frame.write_csv(folder / "wine.tsv", separator="\t")
+    frame.write_parquet(folder / "wine.parquet")
+    np.save(folder / "wine.npy", np.column_stack([X, y]))
+    X, y = load_diabetes(return_X_y=True)
+    polars.DataFrame(X, schema=[f"x{j}" for j in range(10)]).with_columns(y=polars.Series(y)).write_csv(
+        folder / "diabetes.csv"
+    )
+    return folder
+
+
+def told(capsys, *arguments):
+    """The JSON that a command prints."""
+    capsys.readouterr()
+    assert main([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "npy"])
+def test_a_table_is_trained_on_predicted_and_evaluated(form, tables, tmp_path, capsys):
+    data, target = tables / f"wine.{form}", "13" if form == "npy" else "kind"
+    report = told(capsys, "train", data, "--target", target, "--output", tmp_path)
+    assert report["task"] == "classification" and report["rows"] == {"train": 142, "test": 36}
+    assert report["test"]["accuracy"] > 0.9 and report == json.loads((tmp_path / "report.json").read_text())
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+    model = load(report["model"])
+    rows = told(capsys, "predict", report["model"], data if form != "npy" else only_rows(tables, tmp_path), "--proba")
+    scores = told(capsys, "evaluate", report["model"], data, "--target", target)
+    truth = [("red", "white", "rose")[i] for i in load_wine_target()] if form != "npy" else load_wine_target()
+    assert scores["accuracy"] == np.mean([row["prediction"] == t for row, t in zip(rows, truth)])
+    sums = [sum(row[f"probability_{name}"] for name in model.classes_) for row in rows]
+    np.testing.assert_allclose(sums, 1)
+    assert main(["predict", report["model"], str(data if form != "npy" else tmp_path / "rows.npy")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "prediction" and lines[1:] == [str(row["prediction"]) for row in rows]
+
+
+def load_wine_target():
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)[1]
+
+
+def only_rows(tables, folder):
+    np.save(folder / "rows.npy", np.load(tables / "wine.npy")[:, :-1])
+    return folder / "rows.npy"
+
+
+def test_numbers_are_regressed_in_their_own_units(tables, tmp_path, capsys):
+    data = tables / "diabetes.csv"
+    report = told(capsys, "train", data, "--target", "y", "--output", tmp_path)
+    assert report["task"] == "regression" and report["test"]["r2"] > 0.2
+    predictions = [row["prediction"] for row in told(capsys, "predict", report["model"], data)]
+    assert 100 < np.mean(predictions) < 200
+    assert told(capsys, "evaluate", report["model"], data, "--target", "y")["rmse"] < 70
+    assert (
+        main(["train", str(data), "--target", "y", "--output", str(tmp_path), "--epochs", "2", "--drop", "x1", "x2"])
+        == 0
+    )
+    out, err = capsys.readouterr()
+    assert "regression of y by 8 columns" in out and "test r2" in out and "epoch" in err
+
+
+def test_models_are_exported(tables, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    report = told(capsys, "train", tables / "wine.npy", "--target", "13", "--output", tmp_path, "--epochs", "3")
+    X = np.load(tables / "wine.npy")[:, :-1]
+    wanted = load(report["model"]).predict_proba(X)
+    for kind, ending in (("onnx", "onnx"), ("sklearn", "joblib")):
+        assert main(["export", report["model"], "--to", kind]) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / f"model.{ending}")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    np.testing.assert_allclose(session.run(["probabilities"], {"X": X})[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(joblib.load(tmp_path / "model.joblib").predict_proba(X), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["train", "{}/wine.csv", "--target", "kin"], 1, "no column 'kin'"),
+        (["train", "{}/wine.csv", "--target", "column 0"], 1, "hold no numbers: kind"),
+        (["train", "{}/wine.csv", "--target", "kind", "--drop", "c"], 1, "no column 'c'"),
+        (["train", "{}/wine.csv", "--target", "kind", "--task", "regression"], 1, "holds words"),
+        (["train", "{}/wine.csv", "--target", "kind", "--epochs", "0"], 2, "--epochs must be at least 1"),
+        (["train", "{}/wine.csv", "--target", "kind", "--test-share", "1"], 2, "--test-share"),
+        (["train", "{}/nothing.csv", "--target", "kind"], 1, "nothing.csv"),
+        (["train", "{}/nothing.xls", "--target", "kind"], 1, "must end in one of"),
+        (["predict", "{}/wine.csv", "{}/wine.csv"], 1, "wine.csv"),
+    ],
+)
+def test_mistakes_are_named_without_a_traceback(arguments, code, words, tables, tmp_path, capsys):
+    more = ["--output", str(tmp_path / "out")] if arguments[0] == "train" else []
+    assert main([a.format(tables) for a in arguments] + more) == code
+    out, err = capsys.readouterr()
+    assert words in err and "Traceback" not in err and not out
+
+
+def test_missing_numbers_are_named(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("a,b,y\n" + "1,2,0\n,3,1\n" * 10)
+    assert main(["train", str(tmp_path / "a.csv"), "--target", "y", "--output", str(tmp_path)]) == 1
+    assert "missing or infinite numbers in the columns a" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier as ScikitClassifier
 
 from jitmlp.commands.info import machine_line
+from jitmlp.commands.progress import fit_with_progress
 from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.files.idx import load_mnist
 from jitmlp_kernels.link.folder import writable_folder, write_whole
@@ -71,34 +72,6 @@ def _prepare_kernels(n_threads: Any) -> float:
         warnings.simplefilter("ignore", ConvergenceWarning)
         MLPClassifier((4,), max_iter=1, n_threads=n_threads).fit(X, np.arange(40) % 3)
     return time.perf_counter() - start
-
-
-def _fit_with_progress(model: Any, X: Any, y: Any) -> float:
-    """Fit with a progress bar that shows loss and validation score; seconds taken."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("epoch {task.completed:>3}/{task.total}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as progress:
-        task = progress.add_task("fit", total=model.max_iter, loss=float("nan"), score="")
-
-        def show(fitted: Any) -> None:
-            scores = fitted.validation_scores_
-            score = f", validation score {scores[-1]:.4f}" if scores else ""
-            progress.update(task, completed=fitted.n_iter_, loss=fitted.loss_, score=score)
-
-        start = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(callback=show).fit(X, y)
-        seconds = time.perf_counter() - start
-        progress.update(task, total=model.n_iter_)
-    model.set_params(callback=None)
-    return seconds
 
 
 def _fit_scikit_learn(model: Any, X: Any, y: Any) -> tuple[float, Any]:
@@ -174,7 +147,7 @@ def run_demo(
     print(f"kernels ready in {seconds:.1f} s, kept in {writable_folder()}")
     print(f"data: {name}, {len(X_train)} to train, {len(X_test)} to test")
 
-    seconds = _fit_with_progress(model, X_train, y_train)
+    seconds = fit_with_progress(model, X_train, y_train)
     accuracy = accuracy_score(y_test, model.predict(X_test))
     print(f"\ntest accuracy {accuracy:.4f} after {model.n_iter_} epochs\n")
     print(classification_report(y_test, model.predict(X_test), digits=4, zero_division=0))

@@ -18,6 +18,10 @@ from jitmlp._version import __version__
 
 SUBCOMMANDS = {
     "demo": "train on digits, report, draw and save",
+    "train": "train on a table in a file, report, draw and save",
+    "predict": "predict the rows of a file with a saved model",
+    "evaluate": "compare a saved model's predictions with the truth",
+    "export": "convert a saved model for other programs",
     "info": "say what the kernels run on and where they are kept",
     "compile": "compile kernels ahead of the first fit",
     "cache": "list or remove the compiled kernels on disk",
@@ -49,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except (OSError, ValueError) as error:
+    except ModuleNotFoundError as error:
+        print(f"jitmlp {options.command} needs {error.name}: pip install {error.name}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, MemoryError) as error:
         print(f"jitmlp {options.command}: {error}", file=sys.stderr)
         return 1

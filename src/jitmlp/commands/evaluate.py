@@ -1,0 +1,41 @@
+"""``jitmlp evaluate MODEL DATA --target COLUMN``: what a model reaches on the rows of a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+from sklearn.metrics import classification_report
+
+from jitmlp.commands.predict import rows_for
+from jitmlp.commands.train import scores_of, target_of
+from jitmlp.estimators.model_file import load
+from jitmlp.files.table import read_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the subcommand."""
+    parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
+    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
+    parser.add_argument("--target", metavar="COLUMN", required=True, help="the truth")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load, predict, compare."""
+    model, table = load(options.model), read_table(options.data)
+    classes = hasattr(model, "classes_")
+    truth, rows = target_of(table, options.target, classes), rows_for(model, table, options.target)
+    if classes and not np.isin(truth, model.classes_).all():
+        unknown = np.setdiff1d(truth, model.classes_)
+        raise ValueError(f"{table.path} has classes that the model does not know: {unknown[:5].tolist()}")
+    scores = scores_of(model, rows, truth)
+    if options.json:
+        print(json.dumps({"rows": len(truth), **scores}))
+        return 0
+    if classes:
+        print(classification_report(truth, model.predict(rows), digits=4, zero_division=0))
+    for name, value in scores.items():
+        print(f"{name.replace('_', ' ')}: {value:.4f}")
+    return 0

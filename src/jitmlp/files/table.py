@@ -1,0 +1,105 @@
+"""Tables from files: CSV, TSV and Parquet with names of columns, and NumPy's npy without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+
+
+class Table(NamedTuple):
+    """Columns by name; those of an array are called ``0``, ``1`` ..."""
+
+    path: str
+    columns: dict[str, np.ndarray]
+    named: bool
+
+    def take(self, name: str) -> np.ndarray:
+        """A column.
+
+        Raises
+        ------
+        ValueError
+            If there is none of this name.
+        """
+        if name not in self.columns:
+            raise ValueError(f"{self.path} has no column {name!r}, but {_listed(self.columns)}")
+        return self.columns[name]
+
+    def numbers(self, names: Sequence[str]) -> Any:
+        """Columns as float64, side by side: an array, or a frame where columns have names.
+
+        Raises
+        ------
+        ValueError
+            If one is missing or holds what is no number.
+        """
+        found = [self.take(name) for name in names]
+        words = [name for name, column in zip(names, found) if column.dtype.kind not in "biuf"]
+        if words:
+            raise ValueError(
+                f"{self.path} has columns that hold no numbers: {_listed(words)}; encode them, or leave them out with --drop"
+            )
+        empty = [name for name, column in zip(names, found) if not np.isfinite(column.astype(float)).all()]
+        if empty:
+            raise ValueError(f"{self.path} has missing or infinite numbers in the columns {_listed(empty)}")
+        if not self.named:
+            return np.column_stack([column.astype(np.float64) for column in found])
+        import polars
+
+        return polars.DataFrame({name: column.astype(np.float64) for name, column in zip(names, found)})
+
+
+def _listed(names: Any) -> str:
+    names = [str(name) for name in names]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def read_table(path: Any) -> Table:
+    """The table in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        Ending in .csv, .tsv, .parquet (which need the package ``polars``) or .npy.
+
+    Raises
+    ------
+    ValueError
+        If it holds no table.
+    OSError
+        If it cannot be read.
+    ModuleNotFoundError
+        Without ``polars``.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+    if suffix == ".npy":
+        array = np.load(path, allow_pickle=False)
+        if array.ndim != 2 or array.dtype.kind not in "biuf":
+            raise ValueError(f"{path} must hold an array of numbers in two dimensions, got {array.dtype} {array.shape}")
+        return Table(str(path), {str(j): array[:, j] for j in range(array.shape[1])}, False)
+    import polars
+
+    try:
+        if suffix == ".parquet":
+            frame = polars.read_parquet(path)
+        else:
+            frame = polars.read_csv(path, separator="\t" if suffix == ".tsv" else ",", infer_schema_length=None)
+    except polars.exceptions.PolarsError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return Table(str(path), {column.name: _array(column) for column in frame}, True)
+
+
+def _array(column: Any) -> np.ndarray:
+    """A column of a frame; missing numbers are NaN, missing words None."""
+    return (
+        column.to_numpy()
+        if column.dtype.is_numeric() or not column.null_count()
+        else np.array(column.to_list(), object)
+    )
