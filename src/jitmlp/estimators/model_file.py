@@ -44,7 +44,7 @@ class ModelFileError(ValueError):
 
 def _encode(name: str, value: Any) -> Any:
     """A parameter as JSON has it."""
-    if name in ("random_state", "callback") or (name == "scoring" and callable(value)):  # no part of a fitted model
+    if name == "callback":  # no part of a fitted model
         return None
     if isinstance(value, Activation) and isinstance(value.function, str):
         return {"activation": [value.function, value.parameter]}
@@ -60,6 +60,8 @@ def _encode(name: str, value: Any) -> Any:
         return {"dict": {str(k): _encode(name, v) for k, v in value.items()}}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if name in ("random_state", "scoring"):  # no part of a fitted model either, where it is an object
+        return None
     raise ValueError(f"{name}={value!r} is no name or number: a file without pickle cannot hold a function")
 
 

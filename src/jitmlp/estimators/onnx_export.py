@@ -89,7 +89,8 @@ ACTIVATIONS: dict[str, Callable[[Graph, str, float], str]] = {
     "leaky_relu": lambda g, z, alpha: _where_positive(g, z, z, _scaled(g, z, alpha)),
     "elu": _elu,
     "selu": lambda g, z, p: _scaled(g, _elu(g, z, SELU_ALPHA), SELU_SCALE),
-    "swish": lambda g, z, beta: g.add("Mul", z, g.add("Sigmoid", _scaled(g, z, beta))),
+    # not z Sigmoid(beta z), which older runtimes fuse to an operator that float64 lacks
+    "swish": lambda g, z, beta: g.add("Div", z, g.add("Add", g.add("Exp", _scaled(g, z, -beta)), g.constant(1))),
     "gelu": lambda g, z, p: _gelu(g, z),
     "gelu_tanh": lambda g, z, p: _gelu_tanh(g, z),
     "softplus": lambda g, z, p: _softplus(g, z),

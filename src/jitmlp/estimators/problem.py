@@ -1,0 +1,215 @@
+"""From the arguments of ``fit`` to a problem for training: validated, encoded, drawn; the estimator stays as it is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from jitmlp.engine.data import Data
+from jitmlp.engine.layout import Layout
+from jitmlp.engine.memory import check_memory
+from jitmlp.engine.normalization import learn_normalization
+from jitmlp.estimators.held_out import HeldOut, given_rows
+from jitmlp.estimators.prediction import Prediction
+from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, working_bytes
+from jitmlp.estimators.tasks import Task
+from jitmlp.estimators.validation import checked_weights
+from jitmlp.model.initializers import draw_layer
+from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
+from jitmlp.model.messages import warn_user
+from jitmlp.model.model import Model, Scaling, network_dtype
+from jitmlp.model.parameters import Parameters, new_batch_norms
+from jitmlp.training.recipe import History, Start
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A call of ``fit``, validated and encoded: nothing of it is on the estimator yet.
+
+    Attributes
+    ----------
+    attributes : dict
+        What validation has found: n_features_in_, classes_ ...
+    task : Task
+    data : Data
+    encoded : ndarray
+        The targets.
+    model : Model
+    start : Start
+    first : bool
+        Whether nothing of an earlier fit goes on.
+    random_state : RandomState
+    held_out : HeldOut or None
+        The user's validation data.
+    """
+
+    attributes: dict
+    task: Task
+    data: Data
+    encoded: np.ndarray
+    model: Model
+    start: Start
+    first: bool
+    random_state: np.random.RandomState
+    held_out: HeldOut | None
+
+
+class Preparation(Prediction):
+    """The side of an estimator that prepares a fit."""
+
+    # What differs between the two
+
+    @abstractmethod
+    def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
+        """Validated ``(X, y, task)``; what is found goes to the attributes of ``draft``."""
+
+    def _sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if any(isinstance(size, (bool, np.bool_)) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        held_out: tuple,
+        initial: Any = (None, None),
+        **validation: Any,
+    ) -> Problem:
+        """Validate, encode and draw, in scikit-learn's order; the estimator stays as it is."""
+        sizes = self._sizes()
+        if incremental and self.early_stopping and held_out[0] is None and is_stochastic(self.solver):
+            raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
+        check_initializer(self.initializer)
+        hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        draft = self._draft()
+        X, y, task = self._validate_input(draft, X, y, incremental, first, **validation)
+        encoded = task.encode(y)
+        if not first:
+            self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
+        dtype = self._choose_dtype(X, first)
+        weights = checked_weights(self._weigh_classes(sample_weight, X, y, incremental), X, dtype)
+        given = given_rows(draft, task, encoded, dtype, held_out)
+        if self.scoring is not None and given is None and not self.early_stopping:
+            warn_user("scoring has no effect without X_val and y_val, or early_stopping")
+        random_state = check_random_state(self.random_state)
+        out_activation = self._out_activation(task)
+        loss, loss_parameter = self._loss_rule(task, out_activation)
+        self._refuse_pair(task, loss, out_activation)
+        if encoded.dtype.kind != "b" and encoded.size and encoded.min() < loss.lowest_target:
+            raise ValueError(f"loss={loss.name!r} needs targets >= {loss.lowest_target:g}, got {encoded.min()}")
+        model = Model(
+            X.shape[1],
+            (*hidden, output_layer(task.n_outputs(encoded), out_activation)),
+            loss,
+            dtype,
+            loss_parameter,
+            getattr(self, "label_smoothing", 0.0),
+            input_dropout,
+            self._learn_scaling(X) if first else self._fitted_scaling(),
+        )
+        if first:
+            rows = mini_batch_size(self, X.shape[0]) if is_stochastic(self.solver) else X.shape[0]
+            check_memory(Layout(model, rows), working_bytes(model, self.initializer, self.solver))
+        start = self._start(model, first, incremental, random_state, initial)
+        before = vars(self)
+        found = {name: value for name, value in vars(draft).items() if before.get(name) is not value}
+        return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state, given)
+
+    def _weigh_classes(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
+        """Sample weights with what the classes weigh."""
+        return sample_weight
+
+    def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
+        """Raise if what was fitted before cannot go on."""
+        fitted = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
+        wanted = (n_features, *sizes, n_outputs)
+        if wanted != fitted:
+            raise ValueError(
+                f"the network of the previous fit has layers of {fitted} units, "
+                f"hidden_layer_sizes and the data now ask for {wanted}"
+            )
+        before = getattr(self, "_normalize", self.normalize)
+        if self.normalize != before:
+            raise ValueError(f"normalize={self.normalize!r} cannot go on from a fit with normalize={before!r}")
+        if bool(self.batch_norm) != bool(getattr(self, "batch_norm_", [])) and len(sizes) > 0:
+            raise ValueError(f"batch_norm={self.batch_norm!r} cannot go on from a fit without the same batch_norm")
+
+    def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
+        """Raise for an output and a loss that do not fit each other."""
+
+    def _choose_dtype(self, X: Any, first: bool) -> np.dtype:
+        """The parameter ``dtype``, else what the weights, or the rows of a first fit, ask for."""
+        if self.dtype is not None:
+            dtype = np.dtype(self.dtype)
+            if dtype not in (np.float32, np.float64):
+                raise ValueError(f"The 'dtype' parameter must be float32 or float64. Got {dtype} instead.")
+            return dtype
+        return network_dtype(X.dtype if first else self.coefs_[0].dtype)
+
+    def _learn_scaling(self, X: Any) -> Scaling | None:
+        return None if self.normalize is None else Scaling(*learn_normalization(self.normalize, X))
+
+    def _start(self, model: Model, first: bool, incremental: bool, random_state: Any, initial: Any) -> Start:
+        """Parameters and history to begin from, drawn in scikit-learn's order or those of the last fit."""
+        if not first:
+            # scikit-learn's warm start begins its optimizer anew, its partial_fit goes on
+            continues = incremental or self.warm_start == "continue"
+            state = getattr(self, "_state", None) if continues else None
+            if self.warm_start == "continue" and state is not None and state.random_state is not None:
+                random_state.set_state(state.random_state)
+            parameters = self._fitted_parameters().map(lambda a: np.asarray(a, model.dtype))
+            if not parameters.fits(model):
+                raise ValueError(
+                    f"coefs_ and intercepts_ have shapes {[w.shape for w in parameters.weights]} and "
+                    f"{[b.shape for b in parameters.biases]}, which are not those of a network {model.layer_units}"
+                )
+            curve: Any = getattr(self, "loss_curve_", ())
+            return Start(parameters, self._fitted_history(), state, curve[-1] if len(curve) else np.nan)
+        drawn = [
+            draw_layer(self.initializer, random_state, fan_in, fan_out, is_logistic(self.activation))
+            for fan_in, fan_out in model.shapes
+        ]
+        weights, biases = (
+            self._initial(name, given, own, model)
+            for name, given, own in zip(("coefs_init", "intercepts_init"), initial, zip(*drawn))
+        )
+        return Start(Parameters.of(weights, biases, new_batch_norms(model)))
+
+    @staticmethod
+    def _initial(name: str, given: Any, drawn: Any, model: Model) -> list[np.ndarray]:
+        """The user's initial arrays, or those drawn, in the network's dtype."""
+        arrays = list(drawn if given is None else given)
+        shapes = [array.shape for array in drawn]
+        if [np.shape(array) for array in arrays] != shapes:
+            raise ValueError(f"{name} must have arrays of shapes {shapes}, got {[np.shape(a) for a in arrays]}")
+        arrays = [np.array(array, model.dtype) for array in arrays]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ValueError(f"{name} must be finite")
+        return arrays
+
+    def _fitted_history(self) -> History:
+        best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
+        return History(
+            best_loss=np.inf if best_loss is None else best_loss,
+            best_score=-np.inf if best_score is None else best_score,
+            waited=getattr(self, "_no_improvement_count", 0),
+            samples=getattr(self, "t_", 0),
+        )
