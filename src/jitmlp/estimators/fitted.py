@@ -56,7 +56,8 @@ class FittedAttributes(Prediction):
                 continue  # nothing was held out, in no epoch
             if for_a_while or not isinstance(curve, list):
                 curve = list(curve or [np.nan] * n_before)
-            curve.extend(new or [np.nan] * len(history.losses))  # in place: a call takes no longer for those before it
+            # in place: a call takes no longer for those before it; an interrupted epoch may lack a score
+            curve.extend([*new, *[np.nan] * (len(history.losses) - len(new))])
             curves[name] = curve
         return curves
 
