@@ -147,6 +147,58 @@ def load_wine_target():
     return load_wine(return_X_y=True)[1]
 
 
+def test_columns_of_an_array_are_dropped_by_place(tables, tmp_path, capsys):
+    data = tables / "wine.npy"
+    report = told(capsys, "train", data, "--target", "13", "--drop", "0", "5", "--output", tmp_path, "--epochs", "30")
+    scores = told(capsys, "evaluate", report["model"], data, "--target", "13", "--drop", "0", "5")
+    rows = told(capsys, "predict", report["model"], data, "--drop", "13", "0", "5")
+    assert scores["accuracy"] == np.mean([row["prediction"] for row in rows] == load_wine_target()) > 0.8
+    assert main(["predict", report["model"], str(data)]) == 1 and "--drop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["single", "many", "words"])
+def test_rare_and_many_classes_are_trained_on(target, tmp_path, capsys):
+    rng, n = np.random.default_rng(0), 120
+    y = {
+        "single": ["rare", *(["p", "q"] * n)[: n - 1]],
+        "many": [i % 45 for i in range(n)],
+        "words": [*"12" * 59, *"xx"],
+    }
+    order = rng.permutation(n)
+    lines = [f"{a},{b},{y[target][i]}" for i, (a, b) in zip(order, rng.normal(size=(n, 2)))]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    report = told(capsys, "train", tmp_path / "a.csv", "--target", "y", "--output", tmp_path, "--epochs", "2")
+    assert len(report["classes"]) == len(set(y[target])) and sum(report["rows"].values()) == n
+    lines = [line for line in lines if not line.endswith(("x", "rare"))]
+    (tmp_path / "b.csv").write_text("\n".join(["a,b,y", *lines]) + "\n")
+    assert told(capsys, "evaluate", report["model"], tmp_path / "b.csv", "--target", "y")["rows"] == len(lines)
+
+
+def test_dates_decimals_and_what_is_not_there(tmp_path, capsys):
+    import datetime
+    import decimal
+
+    import polars
+
+    a = np.linspace(0, 1, 60)
+    for name, y in (
+        ("date", [datetime.date(2020, 1, 1 + i % 2) for i in range(60)]),
+        ("amount", [decimal.Decimal(i) / 7 for i in range(60)]),
+        ("one", ["k"] * 60),
+    ):
+        polars.DataFrame({"a": a, "y": y}).write_parquet(tmp_path / f"{name}.parquet")
+    fit = ["--target", "y", "--epochs", "2", "--output", str(tmp_path)]
+    assert main(["train", str(tmp_path / "date.parquet"), *fit]) == 1 and "dates" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "one.parquet"), *fit]) == 1 and "one class alone" in capsys.readouterr().err
+    assert told(capsys, "train", tmp_path / "amount.parquet", *fit)["task"] == "regression"
+    (tmp_path / "head.csv").write_text("a,y\n")
+    (tmp_path / "few.csv").write_text("a,y\n1,0\n2,1\n3,0\n")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    for name, words in (("head.csv", "no rows"), ("few.csv", "too few"), ("empty.npy", "is empty")):
+        assert main(["train", str(tmp_path / name), *fit]) == 1
+        assert words in capsys.readouterr().err
+
+
 def only_rows(tables, folder):
     np.save(folder / "rows.npy", np.load(tables / "wine.npy")[:, :-1])
     return folder / "rows.npy"

@@ -217,6 +217,65 @@ def test_weights_of_classes_for_labels_strings_and_partial_fit(tmp_path):
     assert jitmlp.load(tmp_path / "model").class_weight == given
 
 
+def test_weights_of_classes_are_of_all_classes_not_of_a_batchs():
+    model = MLPClassifier((4,), class_weight={1: 5.0}, random_state=0).partial_fit(X, Y > 4, classes=[False, True])
+    few = np.flatnonzero(Y < 3)
+    wanted = copy.deepcopy(model).set_params(class_weight=None).partial_fit(X[few], Y[few] > 4)
+    np.testing.assert_array_equal(model.partial_fit(X[few], Y[few] > 4).coefs_[0], wanted.coefs_[0])
+    with pytest.raises(ValueError, match=r"not there: \[11\]"):
+        MLPClassifier((4,), class_weight={11: 2.0}).fit(X, Y)
+
+
+def test_scorers_that_take_no_weights_are_given_none_and_those_of_classes_are_no_rows_weights():
+    def unweighted(model, rows, truth):
+        return model.score(rows, truth)
+
+    options = dict(hidden_layer_sizes=(6,), early_stopping=True, max_iter=3, random_state=0)
+    given = {3: 9.0, 4: 0.1}
+    scores = [
+        MLPClassifier(class_weight=given, scoring=scoring, **options).fit(X, Y).validation_scores_
+        for scoring in (None, "accuracy", unweighted)
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    model = MLPRegressor(**options, scoring="neg_max_error").fit(X, NUMBERS[:, 0], WEIGHT)
+    assert len(model.validation_scores_) == 3
+
+
+def test_scores_that_are_no_numbers_are_no_gain():
+    model = MLPClassifier((4,), early_stopping=True, n_iter_no_change=2, max_iter=50, scoring=lambda m, a, b: np.nan)
+    assert model.fit(X, Y).n_iter_ == 3 and model.stopped_by_ == "plateau"
+    with pytest.raises(ValueError, match="too small"):
+        model.fit(X, Y, X_val=X[:1], y_val=Y[:1])
+
+
+def test_targets_of_validation_rows_are_held_to_what_the_others_are():
+    with pytest.raises(ValueError, match="dimensions like y"):
+        MLPClassifier((4,), max_iter=1).fit(X, BOTH, X_val=X, y_val=Y > 4)
+    with pytest.raises(ValueError, match="needs targets >= 0"):
+        MLPRegressor(loss="poisson", max_iter=1).fit(X, Y, X_val=X, y_val=Y - 5.0)
+
+
+def test_ready_callbacks_count_the_calls_of_partial_fit(tmp_path):
+    model = MLPClassifier((4,), callback=Checkpoint(tmp_path / "m", every=2), random_state=0)
+    for _ in range(5):
+        model.partial_fit(X, Y, classes=np.arange(10))
+    assert len(jitmlp.load(tmp_path / "m").loss_curve_) == 4
+    model.set_params(callback=EarlyStopping("loss", patience=2, min_delta=1e9))
+    reasons = [model.partial_fit(X, Y).stopped_by_ for _ in range(3)]
+    assert reasons == ["max_iter", "max_iter", "callback"]  # the first beats nothing
+    model.set_params(warm_start=True, max_iter=9)
+    assert [model.fit(X, Y).n_iter_ for _ in range(2)] == [3, 3]
+
+
+def test_a_log_gets_the_columns_that_come_later(tmp_path):
+    rows, given = split(Y)
+    model = MLPClassifier((4,), max_iter=2, warm_start=True, callback=CSVLogger(tmp_path / "l"), random_state=0)
+    model.fit(*rows).fit(*rows, **given).fit(*rows, **given)
+    frame = pd.read_csv(tmp_path / "l")
+    pd.testing.assert_frame_equal(frame.drop(columns="epoch"), pd.DataFrame(model.history_), check_exact=True)
+    assert list(frame.epoch) == list(range(1, 7))
+
+
 def test_callbacks_are_called_in_turn_and_each_may_end_training():
     calls = []
     model = MLPClassifier((4,), max_iter=9, random_state=0)

@@ -98,6 +98,12 @@ def test_regression(options, outputs):
     )
 
 
+@pytest.mark.parametrize("label", [0, 7, "one"])
+def test_one_class(label):
+    model = MLPClassifier((4,), max_iter=2, random_state=0).fit(X[:50], np.full(50, label))
+    np.testing.assert_array_equal(run(model, X)["label"], model.predict(X))
+
+
 def test_large_shifts_and_a_file(tmp_path):
     stamps = 1.7e9 + 600 * np.random.default_rng(0).normal(size=(400, 3))
     y = (stamps - 1.7e9) @ [1.0, -2.0, 0.5] / 600

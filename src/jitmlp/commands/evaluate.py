@@ -8,7 +8,7 @@ import json
 import numpy as np
 from sklearn.metrics import classification_report
 
-from jitmlp.commands.predict import rows_for
+from jitmlp.commands.predict import add_drop, rows_for
 from jitmlp.commands.train import scores_of, target_of
 from jitmlp.estimators.model_file import load
 from jitmlp.files.table import read_table
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
     parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
     parser.add_argument("--target", metavar="COLUMN", required=True, help="the truth")
+    add_drop(parser)
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
@@ -26,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
     """Load, predict, compare."""
     model, table = load(options.model), read_table(options.data)
     classes = hasattr(model, "classes_")
-    truth, rows = target_of(table, options.target, classes), rows_for(model, table, options.target)
+    truth, rows = target_of(table, options.target, classes), rows_for(model, table, [options.target, *options.drop])
+    if classes and model.classes_.dtype.kind in "OSU":
+        truth = truth.astype(str)  # words that all look like numbers
     if classes and not np.isin(truth, model.classes_).all():
         unknown = np.setdiff1d(truth, model.classes_)
         raise ValueError(f"{table.path} has classes that the model does not know: {unknown[:5].tolist()}")

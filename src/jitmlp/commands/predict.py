@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,21 @@ from jitmlp.files.table import Table, read_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
     parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
-    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy; further columns are ignored")
+    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
+    add_drop(parser)
     parser.add_argument("--proba", action="store_true", help="also the probability of each class")
     parser.add_argument("--output", metavar="FILE", help="CSV file, by default standard output")
     parser.add_argument("--json", action="store_true", help="a list of JSON objects instead of CSV")
 
 
-def rows_for(model: Any, table: Table, target: str = "") -> Any:
-    """The columns of a table that a model was trained on.
+def add_drop(parser: argparse.ArgumentParser) -> None:
+    """The option that says which columns of an array the model was not trained on."""
+    text = "columns of .npy that the model was not trained on; where columns have names they are found"
+    parser.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help=text)
+
+
+def rows_for(model: Any, table: Table, drop: Sequence[str]) -> Any:
+    """The columns of a table that a model was trained on: by name, or where it knows none all but those to drop.
 
     Raises
     ------
@@ -33,9 +41,11 @@ def rows_for(model: Any, table: Table, target: str = "") -> Any:
     """
     names = getattr(model, "feature_names_in_", None)
     if names is None:  # by place
-        names = [name for name in table.columns if name != target]
+        names = [name for name in table.columns if name not in drop]
         if len(names) != model.n_features_in_:
-            raise ValueError(f"{table.path} has {len(names)} columns, the model expects {model.n_features_in_}")
+            raise ValueError(
+                f"{table.path} has {len(names)} columns, the model expects {model.n_features_in_}; leave others out with --drop"
+            )
     rows = table.numbers([str(name) for name in names])
     return rows if hasattr(model, "feature_names_in_") == table.named else np.asarray(rows)
 
@@ -45,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     model = load(options.model)
     if options.proba and not hasattr(model, "predict_proba"):
         raise ValueError("--proba needs a classifier")
-    rows = rows_for(model, read_table(options.data))
+    rows = rows_for(model, read_table(options.data), options.drop)
     found = model.predict(rows)
     columns = (
         {"prediction": found} if found.ndim == 1 else {f"prediction_{j}": found[:, j] for j in range(found.shape[1])}

@@ -9,8 +9,8 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 
-def fit_with_progress(model: Any, X: Any, y: Any, silent: bool = False) -> float:
-    """Fit a model; returns the seconds that it took."""
+def fit_with_progress(model: Any, X: Any, y: Any, silent: bool = False, **more: Any) -> float:
+    """Fit a model, with ``more`` arguments of its method; returns the seconds that it took."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -34,7 +34,7 @@ def fit_with_progress(model: Any, X: Any, y: Any, silent: bool = False) -> float
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(callback=show).fit(X, y)
+            model.set_params(callback=show).fit(X, y, **more)
         seconds = time.perf_counter() - start
         progress.update(task, total=model.n_iter_)
     model.set_params(callback=None)

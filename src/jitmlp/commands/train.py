@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,12 @@ def scores_of(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
             "mean_absolute_error": float(mean_absolute_error(y, found)),
         }
     found = model.predict(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes that no row here has
+        balanced = float(balanced_accuracy_score(y, found))
     return {
         "accuracy": float(accuracy_score(y, found)),
-        "balanced_accuracy": float(balanced_accuracy_score(y, found)),
+        "balanced_accuracy": balanced,
         "log_loss": float(log_loss(y, model.predict_proba(X), labels=model.classes_)),
     }
 
@@ -83,9 +87,11 @@ def target_of(table: Table, name: str, classes: Any) -> np.ndarray:
         If it is missing or incomplete.
     """
     target = table.take(name)
+    if target.dtype.kind == "O" and any(value is None for value in target):
+        raise ValueError(f"{table.path} has rows without a target in the column {name!r}")
+    if target.dtype.kind in "mM" or (target.dtype.kind == "O" and not all(type(v) in (str, bool) for v in target)):
+        raise ValueError(f"{name!r} must hold numbers, words or truths, not dates or the like")
     if target.dtype.kind == "O":
-        if any(value is None for value in target):
-            raise ValueError(f"{table.path} has rows without a target in the column {name!r}")
         target = target.astype(str)
     if target.dtype.kind == "f" and not np.isfinite(target).all():
         raise ValueError(f"{table.path} has missing or infinite numbers in the column {name!r}")
@@ -94,14 +100,38 @@ def target_of(table: Table, name: str, classes: Any) -> np.ndarray:
     return target if classes else target.astype(np.float64)
 
 
+def divide(target: np.ndarray, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of rows to train on and to hold out; every class is among the former, and in its share where there is room.
+
+    Raises
+    ------
+    ValueError
+        If there are too few rows.
+    """
+    rows = np.arange(len(target))
+    if len(rows) * min(share, 1 - share) < 2:
+        raise ValueError(f"{len(rows)} rows are too few to hold a share of {share:g} out")
+    classes, counts = np.unique(target, return_counts=True) if task == "classification" else (np.empty(0), [0])
+    room = len(rows) * min(share, 1 - share) >= len(classes) and min(counts) > 1
+    kept, held_out = train_test_split(rows, test_size=share, random_state=seed, stratify=target if room else None)
+    if task == "classification":
+        unknown = ~np.isin(target[held_out], target[kept])
+        kept, held_out = np.concatenate([kept, held_out[unknown]]), held_out[~unknown]
+    if len(held_out) < 2:
+        raise ValueError(f"{len(rows)} rows are too few to hold any of {len(classes)} classes out")
+    return kept, held_out
+
+
 def _fit(kind: type, options: argparse.Namespace, X: Any, y: np.ndarray) -> tuple[Any, float]:
     """The trained model, and the seconds that it took; a regressor learns a target of deviation 1."""
     regression = kind is MLPRegressor
-    mean, deviation = (y.mean(), y.std() or 1.0) if regression else (0.0, 1.0)
+    training, validation = divide(y, "regression" if regression else "classification", 0.15, options.seed)
+    mean, deviation = (y[training].mean(), y[training].std() or 1.0) if regression else (0.0, 1.0)
+    scaled = (y - mean) / deviation if regression else y
     model = kind(
         hidden_layer_sizes=tuple(options.hidden),
         max_iter=options.epochs,
-        batch_size=int(np.clip(len(y) // 30, 8, 200)),  # small tables need steps, not only epochs
+        batch_size=int(np.clip(len(training) // 30, 1, 200)),  # small tables need steps, not only epochs
         early_stopping=True,
         scoring="loss",
         n_iter_no_change=20,
@@ -109,7 +139,8 @@ def _fit(kind: type, options: argparse.Namespace, X: Any, y: np.ndarray) -> tupl
         random_state=options.seed,
         n_threads=options.threads,
     )
-    seconds = fit_with_progress(model, X, (y - mean) / deviation if regression else y, options.json)
+    given = {"X_val": X[validation], "y_val": scaled[validation]}
+    seconds = fit_with_progress(model, X[training], scaled[training], options.json, **given)
     if regression:
         model.coefs_[-1] = model.coefs_[-1] * deviation
         model.intercepts_[-1] = model.intercepts_[-1] * deviation + mean
@@ -182,6 +213,8 @@ def run(options: argparse.Namespace) -> int:
     target = target_of(table, options.target, options.task != "regression")
     task = options.task or task_of(target)
     target = target_of(table, options.target, task == "classification")
+    if task == "classification" and len(np.unique(target)) < 2:
+        raise ValueError(f"{options.data} has one class alone in the column {options.target!r}")
     for name in options.drop:
         table.take(name)
     names = [name for name in table.columns if name not in {options.target, *options.drop}]
@@ -189,17 +222,17 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.data} has no columns beside the target")
     X = table.numbers(names)
     folder.mkdir(parents=True, exist_ok=True)  # raises before an hour of training, not after
-    labels = target if task == "classification" and np.unique(target, return_counts=True)[1].min() > 1 else None
-    parts = train_test_split(X, target, test_size=options.test_share, random_state=options.seed, stratify=labels)
-    model, seconds = _fit(TASKS[task], options, parts[0], parts[2])
-    rows, truth = parts[1], parts[3]
+    training, test = divide(target, task, options.test_share, options.seed)
+    model, seconds = _fit(TASKS[task], options, X[training], target[training])
+    model.save(folder / "model.jitmlp")  # whatever comes of the report
+    rows, truth = X[test], target[test]
     report = {
         "jitmlp": __version__,
         "data": str(options.data),
         "task": task,
         "target": options.target,
         "columns": names,
-        "rows": {"train": len(parts[0]), "test": len(parts[1])},
+        "rows": {"train": len(training), "test": len(test)},
         **({"classes": model.classes_.tolist()} if task == "classification" else {}),
         "test": scores_of(model, rows, truth),
         "epochs": model.n_iter_,
@@ -209,7 +242,6 @@ def run(options: argparse.Namespace) -> int:
         "model": str(folder / "model.jitmlp"),
         "picture": str(folder / "training.png"),
     }
-    model.save(folder / "model.jitmlp")
     _draw(model, rows, truth, folder / "training.png")
     write_whole(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode(), private=False)
     print(json.dumps(report) if options.json else _in_words(report))

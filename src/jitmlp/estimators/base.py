@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,12 @@ from jitmlp.training.stochastic import Run, train
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+def _takes_weights(scorer: Callable) -> bool:
+    """Whether a scorer can be given sample weights."""
+    names = signature(getattr(scorer, "_score_func", scorer)).parameters
+    return "sample_weight" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
 
 
 class BaseMLP(Preparation, FittedAttributes):
@@ -118,7 +125,7 @@ class BaseMLP(Preparation, FittedAttributes):
         elif splits:
             rows, others = self._split(problem, rows)
         if splits:
-            held_out = HeldOut.among(data, problem.encoded, others)
+            held_out = HeldOut.among(data, problem.encoded, others, problem.sample_weight)
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
         recipe = recipe_of(self, len(rows), seed, incremental)
@@ -195,7 +202,7 @@ class BaseMLP(Preparation, FittedAttributes):
         if self.scoring == "loss":
             return lambda run, outputs: -run.validation_losses[-1]
         scorer, rows, truth = check_scoring(self, self.scoring), held_out.X, task.truth(held_out.encoded)
-        options = {} if weights is None else {"sample_weight": weights}
+        options = {"sample_weight": weights} if weights is not None and _takes_weights(scorer) else {}
 
         def score(run: Run, outputs: np.ndarray) -> float:
             with self._showing(problem, run.fit()):

@@ -12,7 +12,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import _check_sample_weight
 
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.parameters import constraints_of, document
@@ -202,16 +201,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 )
         return X, y, draft._task()
 
-    def _weigh_classes(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
-        if self.class_weight is None:
-            return sample_weight
-        if incremental and self.class_weight == "balanced":
+    def _weigh_classes(self, weights: Any, task: Any, y: Any, incremental: bool) -> Any:
+        given = self.class_weight
+        if given is None:
+            return weights
+        if incremental and given == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not supported for partial_fit: the classes' shares are not known. Give a "
                 "dict, such as from sklearn.utils.class_weight.compute_class_weight"
             )
-        own = compute_sample_weight(self.class_weight, y)
-        return own if sample_weight is None else own * _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if isinstance(given, dict) and y.ndim == 1:
+            classes = task.classes.tolist()
+            unknown = [key for key in given if key not in classes]
+            if unknown:
+                raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {classes}")
+            given = {**dict.fromkeys(classes, 1.0), **given}
+        own = compute_sample_weight(given, y)
+        return own if weights is None else own * weights
 
     def _task(self) -> Any:
         binarizer = self.__dict__.get("_label_binarizer")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from jitmlp.engine.data import Data
-from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights, explain
 from jitmlp.model.model import Model
 
@@ -34,9 +33,8 @@ class HeldOut:
     sample_weight: np.ndarray | None
 
     @classmethod
-    def among(cls, data: Data, encoded: np.ndarray, rows: np.ndarray) -> HeldOut:
-        """Some of the rows that are trained on otherwise."""
-        weights = data.sample_weight
+    def among(cls, data: Data, encoded: np.ndarray, rows: np.ndarray, weights: np.ndarray | None) -> HeldOut:
+        """Some of the rows that are trained on otherwise, and of their weights."""
         return cls(data, rows, encoded[rows], None if weights is None else weights[rows])
 
     @property
@@ -56,15 +54,15 @@ class HeldOut:
             return float(np.average(rows, weights=self.sample_weight) * share)
 
 
-def given_rows(estimator: Any, task: Task, encoded: np.ndarray, dtype: Any, given: tuple) -> HeldOut | None:
+def given_rows(estimator: Any, trained: np.ndarray, encoded: np.ndarray, dtype: Any, given: tuple) -> HeldOut | None:
     """The user's ``X_val, y_val, sample_weight_val``, validated against a fit's data.
 
     Parameters
     ----------
     estimator : object
         With the attributes that validation of the training rows has found.
-    encoded : ndarray
-        The targets that are trained on.
+    trained, encoded : ndarray
+        The targets that are trained on, as they were given and as numbers.
 
     Raises
     ------
@@ -79,7 +77,11 @@ def given_rows(estimator: Any, task: Task, encoded: np.ndarray, dtype: Any, give
     if X is None or y is None:
         raise ValueError(f"X_val and y_val must be given together, got only {'y_val' if X is None else 'X_val'}")
     try:
-        X, y, _ = estimator._validate_input(estimator, X, y, True, False)
+        X, y, task = estimator._validate_input(estimator, X, y, True, False)
+        if y.ndim != trained.ndim:
+            raise ValueError(f"y_val must have {trained.ndim} dimensions like y, got {y.ndim}")
+        if estimator.early_stopping and len(y) < 2:
+            raise ValueError("the validation set is too small: a score needs two rows")
         explain(estimator, X)
         weights = checked_weights(weights, X, dtype)
         targets = task.encode(y)

@@ -149,7 +149,8 @@ def _answers(g: Graph, estimator: Any, outputs: str, n_outputs: int) -> dict[str
     elif n_outputs == 1:
         above = g.add("Greater", outputs, g.constant(0.5))
         chosen = g.add("Reshape", g.cast(above, np.int64), g.constant([-1], np.int64))
-        g.add("Gather", g.constant(classes, label_dtype), chosen, output="label")
+        both = classes if len(classes) == 2 else np.repeat(classes, 2)  # the one class there was
+        g.add("Gather", g.constant(both, label_dtype), chosen, output="label")
         shares = g.add("Concat", g.add("Sub", g.constant(1), shares), shares, axis=1)
         columns = 2
     else:

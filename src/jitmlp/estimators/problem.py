@@ -49,6 +49,8 @@ class Problem:
     random_state : RandomState
     held_out : HeldOut or None
         The user's validation data.
+    sample_weight : ndarray or None
+        The user's weights, without those of classes, which ``data`` has.
     """
 
     attributes: dict
@@ -60,6 +62,7 @@ class Problem:
     first: bool
     random_state: np.random.RandomState
     held_out: HeldOut | None
+    sample_weight: np.ndarray | None
 
 
 class Preparation(Prediction):
@@ -105,16 +108,18 @@ class Preparation(Prediction):
         if not first:
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
         dtype = self._choose_dtype(X, first)
-        weights = checked_weights(self._weigh_classes(sample_weight, X, y, incremental), X, dtype)
-        given = given_rows(draft, task, encoded, dtype, held_out)
+        own_weights = checked_weights(sample_weight, X, dtype)
+        weights = checked_weights(self._weigh_classes(own_weights, task, y, incremental), X, dtype)
+        given = given_rows(draft, y, encoded, dtype, held_out)
         if self.scoring is not None and given is None and not self.early_stopping:
             warn_user("scoring has no effect without X_val and y_val, or early_stopping")
         random_state = check_random_state(self.random_state)
         out_activation = self._out_activation(task)
         loss, loss_parameter = self._loss_rule(task, out_activation)
         self._refuse_pair(task, loss, out_activation)
-        if encoded.dtype.kind != "b" and encoded.size and encoded.min() < loss.lowest_target:
-            raise ValueError(f"loss={loss.name!r} needs targets >= {loss.lowest_target:g}, got {encoded.min()}")
+        for targets in (encoded, *((given.encoded,) if given else ())):
+            if targets.dtype.kind != "b" and targets.size and targets.min() < loss.lowest_target:
+                raise ValueError(f"loss={loss.name!r} needs targets >= {loss.lowest_target:g}, got {targets.min()}")
         model = Model(
             X.shape[1],
             (*hidden, output_layer(task.n_outputs(encoded), out_activation)),
@@ -131,11 +136,13 @@ class Preparation(Prediction):
         start = self._start(model, first, incremental, random_state, initial)
         before = vars(self)
         found = {name: value for name, value in vars(draft).items() if before.get(name) is not value}
-        return Problem(found, task, Data(X, encoded, weights), encoded, model, start, first, random_state, given)
+        return Problem(
+            found, task, Data(X, encoded, weights), encoded, model, start, first, random_state, given, own_weights
+        )
 
-    def _weigh_classes(self, sample_weight: Any, X: Any, y: Any, incremental: bool) -> Any:
+    def _weigh_classes(self, weights: Any, task: Any, y: Any, incremental: bool) -> Any:
         """Sample weights with what the classes weigh."""
-        return sample_weight
+        return weights
 
     def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
         """Raise if what was fitted before cannot go on."""

@@ -46,7 +46,7 @@ class Checkpoint:
 
     def __call__(self, model: Any) -> None:
         """Write the file, if it is time."""
-        if model.n_iter_ % self.every:
+        if len(model.loss_curve_) % self.every:
             return
         files = [Path(self.path), *(Path(f"{self.path}.{number}") for number in range(1, self.keep))]
         for newer, older in zip(files[-2::-1], files[:0:-1]):
@@ -55,12 +55,29 @@ class Checkpoint:
         save(model, self.path, state=True)
 
 
+class _Watching:
+    """Knows where a fit begins; calls of ``partial_fit`` are epochs of one."""
+
+    _before = 0
+
+    def _begins(self, model: Any) -> bool:
+        """Whether this is the first epoch, of the model or of a fit that goes on from others."""
+        begins = len(model.loss_curve_) == 1 or (model.n_iter_ == 1 and self._before > 1) or self._before == 0
+        self._before = model.n_iter_
+        return begins
+
+    def _answer(self, stop: bool) -> bool:
+        """The answer; whatever comes after a stop begins."""
+        self._before = 0 if stop else self._before
+        return stop
+
+
 def _latest(model: Any) -> dict[str, float]:
     """What the last epoch had, by name."""
     return {"epoch": len(model.loss_curve_), **{name: values[-1] for name, values in model.history_.items()}}
 
 
-class EarlyStopping:
+class EarlyStopping(_Watching):
     """End training where a column of ``history_`` has not improved for some epochs.
 
     Parameters
@@ -99,16 +116,16 @@ class EarlyStopping:
         """Whether to stop."""
         if self.monitor not in model.history_:
             raise ValueError(f"monitor must be one of {sorted(model.history_)}, got {self.monitor!r}")
-        values = np.array(model.history_[self.monitor][-model.n_iter_ :])
-        costs = -values if self.monitor.endswith("score") else values
-        best, waited = np.inf, 0
-        for cost in costs:
-            better = cost < best - self.min_delta
-            best, waited = (cost, 0) if better else (best, waited + 1)
-        return waited >= self.patience
+        if self._begins(model):
+            self._best, self._waited = np.inf, 0
+        value = model.history_[self.monitor][-1]
+        cost = -value if self.monitor.endswith("score") else value
+        better = cost < self._best - self.min_delta
+        self._best, self._waited = (cost, 0) if better else (self._best, self._waited + 1)
+        return self._answer(self._waited >= self.patience)
 
 
-class TimeLimit:
+class TimeLimit(_Watching):
     """End training before a time is over, as far as the last epoch tells how long the next will take.
 
     Parameters
@@ -125,10 +142,10 @@ class TimeLimit:
     def __call__(self, model: Any) -> bool:
         """Whether to stop."""
         now = time.monotonic()
-        if model.n_iter_ == 1:
+        if self._begins(model):
             self._start = self._last = now - model.history_["seconds"][-1]
         epoch, self._last = now - self._last, now
-        return now - self._start + epoch > self.seconds
+        return self._answer(now - self._start + epoch > self.seconds)
 
 
 class CSVLogger:
@@ -146,12 +163,15 @@ class CSVLogger:
     def __call__(self, model: Any) -> None:
         """Write."""
         row = _latest(model)
-        begins = row["epoch"] == 1 or not Path(self.path).exists()
-        with open(self.path, "w" if begins else "a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if begins:
-                writer.writeheader()
+        with open(self.path, "a+", newline="") as file:
+            file.seek(0)
+            if row["epoch"] > 1 and next(csv.reader(file), None) == list(row):
+                csv.writer(file).writerow(row.values())
+                return
+            file.truncate(0)  # new, or with columns that came later
+            writer = csv.writer(file)
             writer.writerow(row)
+            writer.writerows(zip(range(1, int(row["epoch"]) + 1), *model.history_.values()))
 
 
 class JSONLogger:

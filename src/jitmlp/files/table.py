@@ -42,7 +42,7 @@ class Table(NamedTuple):
         words = [name for name, column in zip(names, found) if column.dtype.kind not in "biuf"]
         if words:
             raise ValueError(
-                f"{self.path} has columns that hold no numbers: {_listed(words)}; encode them, or leave them out with --drop"
+                f"{self.path} has columns that hold no numbers: {_listed(words)}; encode them, or leave them out"
             )
         empty = [name for name, column in zip(names, found) if not np.isfinite(column.astype(float)).all()]
         if empty:
@@ -80,9 +80,14 @@ def read_table(path: Any) -> Table:
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
     if suffix == ".npy":
-        array = np.load(path, allow_pickle=False)
-        if array.ndim != 2 or array.dtype.kind not in "biuf":
-            raise ValueError(f"{path} must hold an array of numbers in two dimensions, got {array.dtype} {array.shape}")
+        try:
+            array = np.load(path, allow_pickle=False)
+        except EOFError as error:
+            raise ValueError(f"{path} is empty") from error
+        if array.ndim != 2 or not len(array) or array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{path} must hold an array of numbers in two dimensions with a row at least, got {array.dtype} {array.shape}"
+            )
         return Table(str(path), {str(j): array[:, j] for j in range(array.shape[1])}, False)
     import polars
 
@@ -93,11 +98,15 @@ def read_table(path: Any) -> Table:
             frame = polars.read_csv(path, separator="\t" if suffix == ".tsv" else ",", infer_schema_length=None)
     except polars.exceptions.PolarsError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    if not len(frame):
+        raise ValueError(f"{path} has no rows")
     return Table(str(path), {column.name: _array(column) for column in frame}, True)
 
 
 def _array(column: Any) -> np.ndarray:
     """A column of a frame; missing numbers are NaN, missing words None."""
+    if column.dtype.is_decimal():
+        column = column.cast(float)
     return (
         column.to_numpy()
         if column.dtype.is_numeric() or not column.null_count()

@@ -78,7 +78,7 @@ class Validation(Callback):
         if self.verbose:
             print(f"Validation score: {score:f}")
         if self.decides:
-            run.waited = run.waited + 1 if score < run.best_score + run.recipe.stopping.tol else 0
+            run.waited = 0 if score >= run.best_score + run.recipe.stopping.tol else run.waited + 1  # NaN is no gain
         if score > run.best_score:
             run.best_score = score
             if self.keeps_best:
