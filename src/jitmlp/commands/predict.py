@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from jitmlp.estimators.model_file import load
 from jitmlp.files.table import Table, read_table
 
@@ -39,15 +37,14 @@ def rows_for(model: Any, table: Table, drop: Sequence[str]) -> Any:
     ValueError
         If they are not there.
     """
-    names = getattr(model, "feature_names_in_", None)
+    names = vars(model).pop("feature_names_in_", None)  # the rows are an array of these columns
     if names is None:  # by place
         names = [name for name in table.columns if name not in drop]
         if len(names) != model.n_features_in_:
             raise ValueError(
                 f"{table.path} has {len(names)} columns, the model expects {model.n_features_in_}; leave others out with --drop"
             )
-    rows = table.numbers([str(name) for name in names])
-    return rows if hasattr(model, "feature_names_in_") == table.named else np.asarray(rows)
+    return table.numbers([str(name) for name in names])
 
 
 def run(options: argparse.Namespace) -> int:

@@ -69,10 +69,10 @@ def scores_of(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
         }
     found = model.predict(X)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes that no row here has
-        balanced = float(balanced_accuracy_score(y, found))
+        warnings.simplefilter("ignore", UserWarning)  # of classes that no row here has, or that are many
+        accuracy, balanced = float(accuracy_score(y, found)), float(balanced_accuracy_score(y, found))
     return {
-        "accuracy": float(accuracy_score(y, found)),
+        "accuracy": accuracy,
         "balanced_accuracy": balanced,
         "log_loss": float(log_loss(y, model.predict_proba(X), labels=model.classes_)),
     }
@@ -224,7 +224,10 @@ def run(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)  # raises before an hour of training, not after
     training, test = divide(target, task, options.test_share, options.seed)
     model, seconds = _fit(TASKS[task], options, X[training], target[training])
+    if table.named:
+        model.feature_names_in_ = np.array(names, object)
     model.save(folder / "model.jitmlp")  # whatever comes of the report
+    vars(model).pop("feature_names_in_", None)  # the rows here are arrays
     rows, truth = X[test], target[test]
     report = {
         "jitmlp": __version__,

@@ -30,8 +30,8 @@ class Table(NamedTuple):
             raise ValueError(f"{self.path} has no column {name!r}, but {_listed(self.columns)}")
         return self.columns[name]
 
-    def numbers(self, names: Sequence[str]) -> Any:
-        """Columns as float64, side by side: an array, or a frame where columns have names.
+    def numbers(self, names: Sequence[str]) -> np.ndarray:
+        """Columns as float64, side by side.
 
         Raises
         ------
@@ -47,11 +47,7 @@ class Table(NamedTuple):
         empty = [name for name, column in zip(names, found) if not np.isfinite(column.astype(float)).all()]
         if empty:
             raise ValueError(f"{self.path} has missing or infinite numbers in the columns {_listed(empty)}")
-        if not self.named:
-            return np.column_stack([column.astype(np.float64) for column in found])
-        import polars
-
-        return polars.DataFrame({name: column.astype(np.float64) for name, column in zip(names, found)})
+        return np.column_stack([column.astype(np.float64) for column in found])
 
 
 def _listed(names: Any) -> str:
