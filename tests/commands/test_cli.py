@@ -156,6 +156,7 @@ def test_columns_of_an_array_are_dropped_by_place(tables, tmp_path, capsys):
     assert main(["predict", report["model"], str(data)]) == 1 and "--drop" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
 @pytest.mark.parametrize("target", ["single", "many", "words"])
 def test_rare_and_many_classes_are_trained_on(target, tmp_path, capsys):
     rng, n = np.random.default_rng(0), 120
