@@ -37,7 +37,10 @@ FLOORS = {
 # From the user's array to the weights and back
 WAY = [
     ("jitmlp.estimators.base.BaseMLP.fit", "the user's call"),
-    ("jitmlp.estimators.base.BaseMLP._prepare", "validate, encode, draw: a Problem; the estimator stays as it is"),
+    (
+        "jitmlp.estimators.problem.Preparation._prepare",
+        "validate, encode, draw: a Problem; the estimator stays as it is",
+    ),
     ("jitmlp.engine.data.Data", "addresses, strides, element types; checked once"),
     ("jitmlp.training.stochastic.train", "epochs, callbacks, stopping"),
     ("jitmlp.training.trainer.Trainer.run_epoch", "chunks of steps, at most 0.2 s"),
@@ -48,7 +51,7 @@ WAY = [
     ("jitmlp_kernels.pieces.weights.step_weights", "gradient tile and optimizer in one go"),
     ("jitmlp.engine.workspace.Workspace.parameters", "weights unpacked"),
     ("jitmlp.training.recipe.Fit", "a value: parameters, history, state, reason"),
-    ("jitmlp.estimators.base.BaseMLP._store", "the only writer of fitted attributes"),
+    ("jitmlp.estimators.fitted.FittedAttributes._store", "the only writer of fitted attributes"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The table of a step: its phases, its calls, and that they stay inside of the network's memory."""
 
 import ctypes
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -74,8 +75,9 @@ def ranges(network, job, data, arrays):
     return [np.lib.array_utils.byte_bounds(array) for array in known if array.size]
 
 
-def interpreted(network, job, allowed):
-    """Run a job on the interpreter with every access checked."""
+@contextmanager
+def on_interpreter(job, allowed):
+    """A job's calls on the interpreter, every access checked; yields the function that runs a thread's phase."""
     kept = dict(pieces._interpreted)
     try:
         numbers = {}
@@ -83,12 +85,28 @@ def interpreted(network, job, allowed):
             pieces._interpreted[number] = interpret(wanted, allowed)
             numbers[int(address)] = number
         job.calls["piece"] = [numbers[int(a)] for a in job.calls["piece"]]
-        pieces._interpreted[9_999] = interpret(pieces.piece(run.run_phase, np.float64), allowed)
-        job.fields.run_phase = 9_999
-        interpret(pieces.piece(run.run_alone, np.float64), allowed)(*[job.address] * 3)
+        run_phase = interpret(pieces.piece(run.run_phase, np.float64), allowed)
+        pieces._interpreted[9_999], job.fields.run_phase = run_phase, 9_999
+        yield run_phase
     finally:
         pieces._interpreted.clear()
         pieces._interpreted.update(kept)
+
+
+def interpreted(job, allowed):
+    """Run a job on the interpreter."""
+    with on_interpreter(job, allowed):
+        interpret(pieces.piece(run.run_alone, np.float64), allowed)(*[job.address] * 3)
+
+
+def phase_by_phase(network, job, allowed, n_threads, n_phases):
+    """Run all phases of a job on the interpreter, on a team of threads that take turns."""
+    with on_interpreter(job, allowed) as run_phase:
+        for number in range(n_phases):
+            for thread in range(n_threads):
+                unit = network._units[thread * UNIT_BYTES :][: UNIT.itemsize].view(UNIT)
+                unit["thread"], unit["step"] = thread, number
+                run_phase(job.address, unit.ctypes.data, job.address)
 
 
 def few_entries(X):
@@ -139,30 +157,10 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
                 batch_size=rows, coefficients=table.ctypes.data, n_coefficients=table.shape[1], first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip
-            interpreted(network, job, ranges(network, job, data, [order, table]))
+            interpreted(job, ranges(network, job, data, [order, table]))
         results.append([*network.parameters().arrays(), np.array([network.take_loss()])])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
-
-
-def phase_by_phase(network, job, allowed, n_threads, n_phases):
-    """All phases of a job on a team of threads that take turns, on the interpreter with every access checked."""
-    kept = dict(pieces._interpreted)
-    try:
-        numbers = {}
-        for number, (wanted, address) in enumerate(zip(job.wanted, job.calls["piece"].copy()), 10_000):
-            pieces._interpreted[number] = interpret(wanted, allowed)
-            numbers[int(address)] = number
-        job.calls["piece"] = [numbers[int(a)] for a in job.calls["piece"]]
-        run_phase = interpret(pieces.piece(run.run_phase, np.float64), allowed)
-        for number in range(n_phases):
-            for thread in range(n_threads):
-                unit = network._units[thread * UNIT_BYTES :][: UNIT.itemsize].view(UNIT)
-                unit["thread"], unit["step"] = thread, number
-                run_phase(job.address, unit.ctypes.data, job.address)
-    finally:
-        pieces._interpreted.clear()
-        pieces._interpreted.update(kept)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -103,7 +103,9 @@ def test_any_scorer_decides_which_epoch_is_kept(scoring, early, frame):
         columns = [f"pixel {i}" for i in range(64)]
         rows = pd.DataFrame(rows[0], columns=columns), rows[1]
         given["X_val"] = pd.DataFrame(given["X_val"], columns=columns)
+    seen = []
     model = MLPClassifier((12,), max_iter=8, learning_rate_init=0.1, scoring=scoring, random_state=0,
+                          callback=lambda m: seen.append(m.coefs_[0].copy()),
                           early_stopping=early, restore_best=not early).fit(*rows, **given)  # fmt: skip
     if scoring == "loss":
         wanted = -metrics.log_loss(Y[1200:], model.predict_proba(given["X_val"]))
@@ -111,7 +113,7 @@ def test_any_scorer_decides_which_epoch_is_kept(scoring, early, frame):
     else:
         wanted = metrics.check_scoring(model, scoring)(model, given["X_val"], given["y_val"])
     assert np.isclose(max(model.validation_scores_), wanted, rtol=1e-9)
-    assert np.argmax(model.validation_scores_) < len(model.validation_scores_)
+    np.testing.assert_array_equal(model.coefs_[0], seen[np.argmax(model.validation_scores_)])
 
 
 def test_a_scorer_sees_the_rows_that_early_stopping_holds_out():
@@ -120,6 +122,17 @@ def test_a_scorer_sees_the_rows_that_early_stopping_holds_out():
     assert model.validation_scores_ == same.validation_scores_ and len(model.validation_loss_curve_) == 5
     for a, b in zip(model.coefs_, same.coefs_):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rows_that_early_stopping_holds_out_keep_their_weights():
+    seen = []
+    model = MLPClassifier((12,), early_stopping=True, max_iter=3, warm_start="continue", random_state=0,
+                          callback=lambda m: seen.append(copy.deepcopy(m))).fit(X, Y, WEIGHT)  # fmt: skip
+    rows = np.setdiff1d(np.arange(len(X)), model._state.order)
+    losses = [metrics.log_loss(Y[rows], m.predict_proba(X[rows]), sample_weight=WEIGHT[rows]) for m in seen]
+    np.testing.assert_allclose(model.validation_loss_curve_, losses, rtol=1e-6)
+    scores = [m.score(X[rows], Y[rows], WEIGHT[rows]) for m in seen]
+    np.testing.assert_allclose(model.validation_scores_, scores, rtol=1e-9)
 
 
 def test_scoring_that_has_nothing_to_score_is_warned_of():
@@ -332,6 +345,11 @@ def test_a_time_limit_ends_in_time():
         start = time.perf_counter()
         model.fit(X, Y)
         assert model.stopped_by_ == "callback" and 0.1 < time.perf_counter() - start < 2
+
+
+def test_a_time_limit_begins_no_epoch_that_would_not_end_in_time():
+    model = MLPClassifier((8,), max_iter=9, callback=[lambda m: time.sleep(0.3), TimeLimit(0.75)])
+    assert model.fit(X, Y).n_iter_ <= 2 and model.stopped_by_ == "callback"
 
 
 def test_checkpoints_of_the_last_epochs_are_kept(tmp_path):

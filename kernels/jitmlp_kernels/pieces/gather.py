@@ -118,6 +118,31 @@ def spread_classes(m, job, unit, op):
         m.write(own, to.at(m.read(classes.at(m.read(order.at(r))))))
 
 
+class SparseRows:
+    """The user's CSR matrix: columns and values of a row."""
+
+    def __init__(self, m, job, element, index):
+        self.m, self.n_entries = m, job.n_entries
+        self.values = job.x.cast(element, align=1)
+        self.columns, self.starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
+
+    def span(self, number):
+        """First and last entry of the row whose number is at a pointer, and whether they lie outside of the matrix."""
+        m = self.m
+        start = self.starts.at(m.read(number))
+        first, last = m.read(start), m.read(start.at(1))
+        outside = (first < 0) | (last > self.n_entries)
+        return first, m.choose(outside, first, last), outside
+
+    def column(self, entry):
+        """The column of an entry."""
+        return self.m.read(self.columns.at(entry))
+
+    def value(self, entry, dtype):
+        """The value of an entry as a float."""
+        return self.m.read_as(self.values.at(entry), dtype)
+
+
 @kernel(GATHER)
 def gather_csr(m, job, unit, op, element, index, normalize):
     """Rows of a CSR matrix, spread over zeros; duplicates add up.
@@ -130,30 +155,24 @@ def gather_csr(m, job, unit, op, element, index, normalize):
     target = op.target.cast(m.dtype).at(unit.place * row)
     scratch = op.scratch.cast(np.float64).at(unit.thread * row)
     order = job.order.cast(np.int64).at(unit.first + unit.row)
-    data = job.x.cast(element, align=1)
-    columns, starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
-    n_entries = job.n_entries
-    status = Status(m, job, unit)
+    rows, status = SparseRows(m, job, element, index), Status(m, job, unit)
     for r in m.loop(unit.count):
         to = scratch if normalize else target.at(r * row)
         for i in m.loop(m.vectors(units)):
             m.store(m.spread(0.0, wide), to.at(i * m.lanes))
-        number = m.read(order.at(r))
-        first, last = m.read(starts.at(number)), m.read(starts.at(number + 1))
-        for sound in m.either((first >= 0) & (last <= n_entries)):
-            if not sound:
-                status.note(m.spread(float("inf")))
-                continue
-            for j in m.loop(first, last):
-                column = m.read(columns.at(j))
-                for inside in m.either((column >= 0) & (column < units)):
-                    if inside:
-                        value, cell = m.read_as(data.at(j), wide), to.at(column)
-                        if np.dtype(element).kind == "f" and not normalize:
-                            status.note(m.spread(value))
-                        m.write(m.read(cell) + value, cell)
-                    else:
-                        status.note(m.spread(float("inf")))
+        first, last, outside = rows.span(order.at(r))
+        for _ in m.when(outside):
+            status.note(m.spread(float("inf")))
+        for j in m.loop(first, last):
+            column = rows.column(j)
+            for inside in m.either((column >= 0) & (column < units)):
+                if inside:
+                    value, cell = rows.value(j, wide), to.at(column)
+                    if np.dtype(element).kind == "f" and not normalize:
+                        status.note(m.spread(value))
+                    m.write(m.read(cell) + value, cell)
+                else:
+                    status.note(m.spread(float("inf")))
         if normalize:
             for i in m.loop(m.vectors(units)):
                 values = _scaled(m, m.load(scratch.at(i * m.lanes)), op, i * m.lanes)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitmlp_kernels.pieces.gather import Status
+from jitmlp_kernels.pieces.gather import SparseRows, Status
 from jitmlp_kernels.pieces.product import PRODUCT
 from jitmlp_kernels.pieces.records import kernel
 from jitmlp_kernels.pieces.tiles import WEIGHTS, owned
@@ -21,31 +21,6 @@ from jitmlp_kernels.trace.functions import fma, where
 from jitmlp_kernels.trace.target import TILE_ROWS
 
 FORWARD_PANELS = 4  # vectors of a row that are summed at once
-
-
-class SparseRows:
-    """The user's CSR matrix: columns and values of a row."""
-
-    def __init__(self, m, job, element, index):
-        self.m, self.n_entries = m, job.n_entries
-        self.values = job.x.cast(element, align=1)
-        self.columns, self.starts = (address.cast(index, align=1) for address in (job.indices, job.indptr))
-
-    def span(self, number):
-        """First and last entry of the row whose number is at a pointer, and whether they lie outside of the matrix."""
-        m = self.m
-        start = self.starts.at(m.read(number))
-        first, last = m.read(start), m.read(start.at(1))
-        outside = (first < 0) | (last > self.n_entries)
-        return first, m.choose(outside, first, last), outside
-
-    def column(self, entry):
-        """The column of an entry."""
-        return self.m.read(self.columns.at(entry))
-
-    def value(self, entry):
-        """The value of an entry, in the network's dtype."""
-        return self.m.read_as(self.values.at(entry), self.m.dtype)
 
 
 @kernel(PRODUCT)
@@ -67,7 +42,7 @@ def sparse_product(m, job, unit, op, element, index):
             for entry in m.loop(first, last):
                 column = rows.column(entry)
                 inside = (column >= 0) & (column < depth)
-                value = m.spread(where(inside, rows.value(entry), float("nan")))
+                value = m.spread(where(inside, rows.value(entry, m.dtype), float("nan")))
                 weights = b.at(panel * b_panel).at(m.choose(inside, column, 0) * lanes)
                 status.note(value)
                 for v, total in enumerate(sums):
@@ -114,7 +89,7 @@ def sort_entries(m, job, unit, op, element, index):
             place = m.read(ends.at(column))
             for _ in m.when(place < room):  # a matrix changed meanwhile may have more
                 m.write(r, sorted_rows.at(place))
-                m.write(rows.value(entry), sorted_values.at(place))
+                m.write(rows.value(entry, m.dtype), sorted_values.at(place))
                 m.write(place + 1, ends.at(column))
 
 

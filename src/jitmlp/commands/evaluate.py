@@ -8,7 +8,7 @@ import json
 import numpy as np
 from sklearn.metrics import classification_report
 
-from jitmlp.commands.predict import add_drop, rows_for
+from jitmlp.commands.predict import add_inputs, rows_for
 from jitmlp.commands.train import scores_of, target_of
 from jitmlp.estimators.model_file import load
 from jitmlp.files.table import read_table
@@ -16,10 +16,8 @@ from jitmlp.files.table import read_table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
-    parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
-    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
+    add_inputs(parser)
     parser.add_argument("--target", metavar="COLUMN", required=True, help="the truth")
-    add_drop(parser)
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
@@ -33,12 +31,13 @@ def run(options: argparse.Namespace) -> int:
     if classes and not np.isin(truth, model.classes_).all():
         unknown = np.setdiff1d(truth, model.classes_)
         raise ValueError(f"{table.path} has classes that the model does not know: {unknown[:5].tolist()}")
-    scores = scores_of(model, rows, truth)
+    found = model.predict(rows)
+    scores = scores_of(model, rows, truth, found)
     if options.json:
         print(json.dumps({"rows": len(truth), **scores}))
         return 0
     if classes:
-        print(classification_report(truth, model.predict(rows), digits=4, zero_division=0))
+        print(classification_report(truth, found, digits=4, zero_division=0))
     for name, value in scores.items():
         print(f"{name.replace('_', ' ')}: {value:.4f}")
     return 0

@@ -13,20 +13,20 @@ from jitmlp.estimators.model_file import load
 from jitmlp.files.table import Table, read_table
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the subcommand."""
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """A saved model, a table, and which columns of an array the model was not trained on."""
     parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
     parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
-    add_drop(parser)
+    text = "columns of .npy that the model was not trained on; where columns have names they are found"
+    parser.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help=text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the subcommand."""
+    add_inputs(parser)
     parser.add_argument("--proba", action="store_true", help="also the probability of each class")
     parser.add_argument("--output", metavar="FILE", help="CSV file, by default standard output")
     parser.add_argument("--json", action="store_true", help="a list of JSON objects instead of CSV")
-
-
-def add_drop(parser: argparse.ArgumentParser) -> None:
-    """The option that says which columns of an array the model was not trained on."""
-    text = "columns of .npy that the model was not trained on; where columns have names they are found"
-    parser.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help=text)
 
 
 def rows_for(model: Any, table: Table, drop: Sequence[str]) -> Any:

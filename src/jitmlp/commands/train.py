@@ -58,16 +58,14 @@ def task_of(target: np.ndarray) -> str:
     return "classification" if whole and len(np.unique(target)) <= MOST_CLASSES else "regression"
 
 
-def scores_of(model: Any, X: Any, y: np.ndarray) -> dict[str, float]:
-    """What a model reaches on rows, by name."""
+def scores_of(model: Any, X: Any, y: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """What a model reaches on rows for which it has predicted ``found``, by name."""
     if isinstance(model, MLPRegressor):
-        found = model.predict(X)
         return {
             "r2": float(r2_score(y, found)),
             "rmse": float(root_mean_squared_error(y, found)),
             "mean_absolute_error": float(mean_absolute_error(y, found)),
         }
-    found = model.predict(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes that no row here has, or that are many
         accuracy, balanced = float(accuracy_score(y, found)), float(balanced_accuracy_score(y, found))
@@ -147,8 +145,8 @@ def _fit(kind: type, options: argparse.Namespace, X: Any, y: np.ndarray) -> tupl
     return model, seconds
 
 
-def _draw(model: Any, X: Any, y: np.ndarray, path: Path) -> None:
-    """Loss and validation score of every epoch, and predictions of the test rows beside the truth."""
+def _draw(model: Any, y: np.ndarray, found: np.ndarray, path: Path) -> None:
+    """Training and validation loss of every epoch, and predictions of the test rows beside the truth."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay, PredictionErrorDisplay
@@ -161,7 +159,6 @@ def _draw(model: Any, X: Any, y: np.ndarray, path: Path) -> None:
     left.plot(epochs, model.validation_loss_curve_, label="validation loss")
     left.set(xlabel="epoch", ylabel="loss", title="Training")
     left.legend()
-    found = model.predict(X)
     if isinstance(model, MLPRegressor):
         PredictionErrorDisplay.from_predictions(y, found, kind="actual_vs_predicted", ax=right)
     else:
@@ -229,6 +226,7 @@ def run(options: argparse.Namespace) -> int:
     model.save(folder / "model.jitmlp")  # whatever comes of the report
     vars(model).pop("feature_names_in_", None)  # the rows here are arrays
     rows, truth = X[test], target[test]
+    found = model.predict(rows)
     report = {
         "jitmlp": __version__,
         "data": str(options.data),
@@ -237,7 +235,7 @@ def run(options: argparse.Namespace) -> int:
         "columns": names,
         "rows": {"train": len(training), "test": len(test)},
         **({"classes": model.classes_.tolist()} if task == "classification" else {}),
-        "test": scores_of(model, rows, truth),
+        "test": scores_of(model, rows, truth, found),
         "epochs": model.n_iter_,
         "stopped_by": model.stopped_by_,
         "seconds": round(seconds, 3),
@@ -245,7 +243,7 @@ def run(options: argparse.Namespace) -> int:
         "model": str(folder / "model.jitmlp"),
         "picture": str(folder / "training.png"),
     }
-    _draw(model, rows, truth, folder / "training.png")
+    _draw(model, truth, found, folder / "training.png")
     write_whole(folder / "report.json", (json.dumps(report, indent=1) + "\n").encode(), private=False)
     print(json.dumps(report) if options.json else _in_words(report))
     return 0

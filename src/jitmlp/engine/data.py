@@ -103,7 +103,7 @@ class Data:
         if sparse.issparse(X):
             share = X.nnz / max(1, X.shape[0] * X.shape[1])
             density = next((limit for limit in DENSITIES if share <= limit), 1.0)  # duplicates may make it more
-            self.reading = (*self._read_csr(X), True, density)
+            self.reading = (*self._read_csr(X, y is not None), True, density)
         else:
             row, column = X.strides
             contiguous = column == X.itemsize or self.n_features == 1
@@ -127,7 +127,7 @@ class Data:
         """What decides which pieces read the data."""
         return Kind(*self.reading, self._target, self._target_contiguous)
 
-    def _read_csr(self, X: Any) -> tuple[str, str]:
+    def _read_csr(self, X: Any, trained: bool) -> tuple[str, str]:
         index = np.result_type(X.indices.dtype, X.indptr.dtype, np.int32)
         if index not in (np.int32, np.int64):
             index = np.dtype(np.int64)
@@ -137,7 +137,8 @@ class Data:
         self._kept = [data, indices, indptr]
         self.fields = {"x": address(data), "indices": address(indices), "indptr": address(indptr)}
         self.fields["n_entries"] = min(len(data), len(indices))
-        self.longest_row = int(np.diff(indptr).max()) if self.n_samples else 0
+        if trained and self.n_samples:
+            self.longest_row = int(np.diff(indptr).max())
         return READABLE[data.dtype], index.name
 
     def _read_targets(self, y: Any) -> tuple[str, bool]:

@@ -95,19 +95,10 @@ class BaseMLP(Preparation, FittedAttributes):
         held_out = X_val, y_val, sample_weight_val
         return self._fit(X, y, sample_weight, False, held_out, initial=(coefs_init, intercepts_init))
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        incremental: bool,
-        held_out: tuple,
-        initial: Any = (None, None),
-        **validation: Any,
-    ) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, held_out: tuple, **more: Any) -> Self:
         with interrupts.deferred():
             try:
-                problem = self._prepare(X, y, sample_weight, incremental, held_out, initial, **validation)
+                problem = self._prepare(X, y, sample_weight, incremental, held_out, **more)
                 fit = self._train(problem, incremental)
             except NonFiniteInputs:  # found while rows were read
                 explain(self, X)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.estimators.prediction import Prediction
-from jitmlp.model.layers import output_layer
-from jitmlp.model.model import Model
 from jitmlp.model.parameters import Parameters
 
 HIDDEN = ("identity", "logistic", "tanh", "relu")
@@ -36,12 +33,6 @@ def plain_parameters(estimator: Prediction) -> Parameters:
     )
     scaled = weights[0] * scaling.scale[:, None]
     return Parameters.of([scaled, *weights[1:]], [biases[0] - scaling.shift @ scaled, *biases[1:]])
-
-
-def logits_model(estimator: Prediction) -> Model:
-    """The fitted model without the activation of its output."""
-    model = estimator._fitted_model()
-    return replace(model, layers=(*model.layers[:-1], output_layer(model.n_outputs, "identity")))
 
 
 def _common(estimator: Any, target: type) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.problem import Problem
 from jitmlp.estimators.solvers import is_stochastic
 from jitmlp.training.recipe import Fit, History
-
-if TYPE_CHECKING:
-    pass
-
 
 VALIDATION = ("validation_scores_", "validation_loss_curve_", "best_validation_score_")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,9 +133,13 @@ class Prediction(BaseEstimator, ABC):
                 return borrowed
         except IndexError:
             pass
-        workspace = Workspace(self._fitted_model(), n_threads=available_threads(self.n_threads))
+        return contents, self._new_network(self._fitted_model())
+
+    def _new_network(self, model: Model) -> Workspace:
+        """A network of a model with the current parameters."""
+        workspace = Workspace(model, n_threads=available_threads(self.n_threads))
         workspace.load(self._fitted_parameters().folded())
-        return contents, workspace
+        return workspace
 
     def _return_network(self, borrowed: tuple) -> None:
         """Keep a network for the next prediction; one for each thread at a time would be too many."""
@@ -154,29 +158,32 @@ class Prediction(BaseEstimator, ABC):
             and "feature_names_in_" not in self.__dict__
         )
 
-    def _outputs(self, X: Any, model_of: Callable | None = None) -> np.ndarray:
-        """Outputs of the network, or of another ``model_of(self)`` with its parameters; (n_samples, n_outputs)."""
+    def _checked_rows(self, X: Any) -> Any:
+        """Rows that the kernels can read."""
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
-        if not self._is_plain(X):
-            if "n_features_in_" in self.__dict__:
-                X = validated(self, X, reset=False)
-            else:  # put together by hand
-                X = validated(self._draft(), X, reset=True)
-        if model_of is not None:
-            workspace = Workspace(model_of(self), n_threads=available_threads(self.n_threads))
-            workspace.load(self._fitted_parameters().folded())
-            borrowed = None, workspace
-        else:
-            borrowed = self._borrow_network()
+        if self._is_plain(X):
+            return X
+        if "n_features_in_" in self.__dict__:
+            return validated(self, X, reset=False)
+        return validated(self._draft(), X, reset=True)  # put together by hand
+
+    def _run(self, network: Workspace, X: Any) -> np.ndarray:
+        """Outputs of a network for checked rows."""
         try:
-            return borrowed[1].predict(Data(X))
+            return network.predict(Data(X))
         except NonFiniteInputs:
             explain(self, X)
             raise
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the network, shape (n_samples, n_outputs)."""
+        X = self._checked_rows(X)
+        borrowed = self._borrow_network()
+        try:
+            return self._run(borrowed[1], X)
         finally:
-            if model_of is None:
-                self._return_network(borrowed)
+            self._return_network(borrowed)
 
     @property
     def network_(self) -> NeuralNetwork:
@@ -197,9 +204,10 @@ class Prediction(BaseEstimator, ABC):
         logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             A vector where there is one output unit, as for two classes.
         """
-        from jitmlp.estimators.conversion import logits_model
-
-        outputs = self._outputs(X, logits_model)
+        X = self._checked_rows(X)
+        model = self._fitted_model()
+        layers = (*model.layers[:-1], output_layer(model.n_outputs, "identity"))
+        outputs = self._run(self._new_network(replace(model, layers=layers)), X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def to_sklearn(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -25,9 +25,6 @@ from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training.recipe import History, Start
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,9 @@ class Preparation(Prediction):
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
         dtype = self._choose_dtype(X, first)
         own_weights = checked_weights(sample_weight, X, dtype)
-        weights = checked_weights(self._weigh_classes(own_weights, task, y, incremental), X, dtype)
+        weights = self._weigh_classes(own_weights, task, y, incremental)
+        if weights is not own_weights:
+            weights = checked_weights(weights, X, dtype)
         given = given_rows(draft, y, encoded, dtype, held_out)
         if self.scoring is not None and given is None and not self.early_stopping:
             warn_user("scoring has no effect without X_val and y_val, or early_stopping")

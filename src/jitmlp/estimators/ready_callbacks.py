@@ -148,7 +148,14 @@ class TimeLimit(_Watching):
         return self._answer(now - self._start + epoch > self.seconds)
 
 
-class CSVLogger:
+class _Log:
+    """A file that every epoch is written to."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+
+class CSVLogger(_Log):
     """Write a row of ``history_`` to a file after every epoch.
 
     Parameters
@@ -156,9 +163,6 @@ class CSVLogger:
     path : path-like
         Begun anew by every fit; ``partial_fit`` and warm starts go on.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
 
     def __call__(self, model: Any) -> None:
         """Write."""
@@ -174,7 +178,7 @@ class CSVLogger:
             writer.writerows(zip(range(1, int(row["epoch"]) + 1), *model.history_.values()))
 
 
-class JSONLogger:
+class JSONLogger(_Log):
     """Write an object of ``history_``, a line of JSON, to a file after every epoch.
 
     Parameters
@@ -182,9 +186,6 @@ class JSONLogger:
     path : path-like
         Begun anew by every fit; ``partial_fit`` and warm starts go on.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path
 
     def __call__(self, model: Any) -> None:
         """Write."""
