@@ -68,7 +68,9 @@ def main():
     for name, (units, batch, n_steps) in CASES.items():
         taken = seconds_a_step(units, batch, n_steps, threads, turns)
         best = min(taken.values())
-        print(f"{name:28s}" + "".join(f"{s * 1e6:9.2f}" for s in taken.values()) + f"{taken[1] / best:7.2f}", flush=True)
+        print(
+            f"{name:28s}" + "".join(f"{s * 1e6:9.2f}" for s in taken.values()) + f"{taken[1] / best:7.2f}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,16 @@ from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.estimators.model_file import ModelFileError, load
 from jitmlp.estimators.perceptron import Perceptron
-from jitmlp.estimators.ready_callbacks import Checkpoint, CSVLogger, EarlyStopping, JSONLogger, TimeLimit
+from jitmlp.estimators.progress import ProgressBar
+from jitmlp.estimators.rate_finder import LearningRateFinder
+from jitmlp.estimators.ready_callbacks import (
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    JSONLogger,
+    TimeLimit,
+    WeightAverage,
+)
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.model.choices import Activation, Loss, Optimizer
 from jitmlp.training.divergence import DivergenceError, DivergenceWarning
@@ -23,6 +32,7 @@ __all__ = [
     "FormulaError",
     "JSONLogger",
     "KernelCacheWarning",
+    "LearningRateFinder",
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
@@ -30,7 +40,9 @@ __all__ = [
     "NeuralNetwork",
     "Optimizer",
     "Perceptron",
+    "ProgressBar",
     "TimeLimit",
+    "WeightAverage",
     "__version__",
     "formulas",
     "load",

@@ -67,6 +67,7 @@ def ranges(network, job, data, arrays):
     """The stretches of memory that the kernels may touch."""
     known = [
         network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
+        network._layer_penalties,
         network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
         *network._entries,
         *(a for a in (network._scaling[0] or []) if a is not None),
@@ -152,9 +153,9 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
         else:
             job = network.training_job(data, constraints)
             job.set(
-                **vars(constraints), **data.fields, **data.training_fields,
+                **network.asked(constraints, table), **data.fields, **data.training_fields,
                 **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n,
-                batch_size=rows, coefficients=table.ctypes.data, n_coefficients=table.shape[1], first_step=3, seed=11,
+                batch_size=rows, first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip
             interpreted(job, ranges(network, job, data, [order, table]))
@@ -178,9 +179,9 @@ def test_sparse_matrices_changed_after_every_check_stay_inside_of_known_memory(s
     order, job = rng.permutation(n), network.training_job(data, Constraints())
     assert "sort_entries" in [wanted.body.__name__ for wanted in job.wanted]
     job.set(
-        **vars(Constraints()), **data.fields, **data.training_fields, **network._room_for_entries(data, rows),
-        order=order.ctypes.data, n_order=n, batch_size=rows, coefficients=table.ctypes.data,
-        n_coefficients=table.shape[1], n_threads=n_threads, shares=network._share(n_threads),
+        **network.asked(Constraints(), table), **data.fields, **data.training_fields,
+        **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n, batch_size=rows,
+        n_threads=n_threads, shares=network._share(n_threads),
         last_phase=len(job.phases) * n_steps,
     )  # fmt: skip
 

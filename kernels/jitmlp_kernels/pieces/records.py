@@ -61,11 +61,12 @@ JOB = record(
     # what the run asks for
     first_step=INT,  # how many steps came before
     seed=INT,
-    coefficients=ADDRESS,  # [step][COEFFICIENTS], float64
-    n_coefficients=INT,
+    coefficients=ADDRESS,  # [step][COEFFICIENTS], or [step][layer][weights, vectors][COEFFICIENTS], float64
+    n_coefficients=INT,  # from step to step
+    layer_coefficients=INT,  # from layer to layer, 0 where they share them
+    vector_coefficients=INT,  # from a layer's weights to its vectors, likewise
     smoothing=FLOAT,
-    alpha=FLOAT,
-    l1=FLOAT,
+    layer_penalties=ADDRESS,  # [layer][alpha, l1], float64
     clip_value=FLOAT,  # infinity for none
     clip_norm=FLOAT,
     max_norm=FLOAT,

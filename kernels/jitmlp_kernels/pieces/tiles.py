@@ -43,16 +43,23 @@ def owned(m, job, unit, layer):
     return m.read(place), m.read(place.at(1))
 
 
+def penalties(m, job, layer):
+    """L2 and L1 penalty of a layer."""
+    place = job.layer_penalties.cast(np.float64).at(layer * 2)
+    return m.read(place), m.read(place.at(1))
+
+
 class Update:
     """The optimizer's step for vectors of parameters, with what is the same for all of them read once."""
 
-    def __init__(self, m, job, unit, optimizer, penalized):
+    def __init__(self, m, job, unit, layer, optimizer, penalized):
         self.m, self.optimizer = m, optimizer
-        row = job.coefficients.cast(np.float64).at(unit.step * job.n_coefficients)
+        first = unit.step * job.n_coefficients + layer * job.layer_coefficients
+        row = job.coefficients.cast(np.float64).at(first if penalized else first + job.vector_coefficients)
         names = optimizer.names
         self.rate = m.read(row)
         self.c = SimpleNamespace(**{name: m.spread(m.read(row.at(i))) for i, name in enumerate(names)})
-        self.alpha = m.spread(job.alpha) if penalized else m.zero()
+        self.alpha = m.spread(penalties(m, job, layer)[0]) if penalized else m.zero()
         self.scale = m.spread(unit.scale * unit.factor)
         self.limit = m.spread(job.clip_value)
         self.state_stride = job.state_stride
@@ -181,7 +188,8 @@ def finisher(m, job, unit, op, tiles, update, l1):
     share_of_loss = unit.scale * m.double(unit.n_batch)
     transposed, has_transposed = op.transposed.cast(m.dtype), op.has_transposed
     across = tiles.panels * lanes * lanes
-    half_alpha, amount = 0.5 * job.alpha, update.rate * job.l1 * unit.scale
+    alpha, l1_penalty = penalties(m, job, op.layer)
+    half_alpha, amount = 0.5 * alpha, update.rate * l1_penalty * unit.scale
 
     def finish(i, j, width, gradient):
         weights = tiles.at(i, j)
@@ -198,7 +206,7 @@ def finisher(m, job, unit, op, tiles, update, l1):
             for v in m.loop(width):
                 for r in m.loop(TILE_ROWS):
                     sizes.set(sizes.get() + shrink(m, weights.at(v * panel).at(r * lanes), step))
-            penalty = penalty + job.l1 * m.double(m.sum_lanes(sizes.get())) * share_of_loss
+            penalty = penalty + l1_penalty * m.double(m.sum_lanes(sizes.get())) * share_of_loss
         tiles.add_penalty(i, tiles.penalties, penalty)
         for _ in m.when(has_transposed != 0):
             target = transposed.at(i // lanes * across).at(j * (lanes * lanes) + i % lanes)

@@ -20,7 +20,7 @@ from jitmlp_kernels.pieces.records import (
     record,
 )
 from jitmlp_kernels.pieces.sparse import SparseProduct
-from jitmlp_kernels.pieces.tiles import WEIGHTS, Ahead, Product, Tiles, Update, finisher
+from jitmlp_kernels.pieces.tiles import WEIGHTS, Ahead, Product, Tiles, Update, finisher, penalties
 from jitmlp_kernels.trace.functions import fma, sqrt, where
 from jitmlp_kernels.trace.target import TILE_ROWS
 
@@ -50,7 +50,7 @@ def mini_batch_totals(m, job, unit, op):
 def step_weights(m, job, unit, op, optimizer, l1, sparse):
     """Gradient and update, tile by tile."""
     tiles, gradients = Tiles(m, job, unit, op), (SparseProduct if sparse else Product)(m, job, unit, op)
-    update = Update(m, job, unit, optimizer, penalized=True)
+    update = Update(m, job, unit, op.layer, optimizer, penalized=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
     ahead = Ahead(m, job, unit, op, tiles)
     zeros = Block(gradients.zeros, 0, 0)
@@ -90,7 +90,7 @@ def accumulate_weights(m, job, unit, op, sparse):
 def update_weights(m, job, unit, op, optimizer, l1):
     """The update with gradients that have been accumulated."""
     tiles = Tiles(m, job, unit, op)
-    update = Update(m, job, unit, optimizer, penalized=True)
+    update = Update(m, job, unit, op.layer, optimizer, penalized=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
 
     def visit(i, j, width):
@@ -103,7 +103,7 @@ def update_weights(m, job, unit, op, optimizer, l1):
 def square_weights(m, job, unit, op):
     """Sums of squares of the accumulated gradients, penalty included, one a strip."""
     tiles = Tiles(m, job, unit, op)
-    alpha, scale = m.spread(job.alpha), m.spread(unit.scale)
+    alpha, scale = m.spread(penalties(m, job, op.layer)[0]), m.spread(unit.scale)
     squares = m.variable(m.zero())
     for i in m.loop(tiles.first, tiles.last, TILE_ROWS):
         m.write(0.0, tiles.squares.at(tiles.first_strip + i // TILE_ROWS))

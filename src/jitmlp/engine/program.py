@@ -32,12 +32,20 @@ class Plan(NamedTuple):
         Into how many blocks of rows a mini-batch is cut.
     l1, clip_norm, max_norm : bool
         Whether there is an L1 penalty, a limit on the gradients' norm, on the units' norms.
+    frozen : tuple of (bool, bool)
+        For each layer, whether its weights and its vectors stay as they are; empty for none.
     """
 
     blocks: int = 1
     l1: bool = False
     clip_norm: bool = False
     max_norm: bool = False
+    frozen: tuple[tuple[bool, bool], ...] = ()
+
+    def trains(self, l: int) -> tuple[bool, bool]:
+        """Whether a layer's weights, and its vectors, change."""
+        weights, vectors = self.frozen[l] if self.frozen else (False, False)
+        return not weights, not vectors
 
 
 class Program:
@@ -145,8 +153,8 @@ def _forward(program: Program, model: Model, places: Operands, kind: Kind, train
             program.call(rows.dropout, place.dropout if training else {**place.dropout, "rate": 0.0})
 
 
-def _backward(program: Program, model: Model, places: Operands) -> None:
-    """The deltas of all layers, from the loss to the first."""
+def _backward(program: Program, model: Model, places: Operands, lowest: int) -> None:
+    """The deltas of all layers, from the loss down to the lowest that changes."""
     output = places.layers[-1]
     program.call(rows.loss_rows, places.loss_place, loss=model.loss, canonical=model.is_canonical)
     if not model.is_canonical:
@@ -158,7 +166,7 @@ def _backward(program: Program, model: Model, places: Operands) -> None:
             program.call(batch_norm.batch_norm_gradients, place.batch_norm)
             program.phase(by_rows=True)
             program.call(batch_norm.batch_norm_backward, place.batch_norm)
-        if l == 0:
+        if l == lowest:
             break
         program.call(product, place.backward)
         below, below_place = model.layers[l - 1], places.layers[l - 1]
@@ -179,59 +187,80 @@ def _update(
 ) -> None:
     """The weights' side of the last block: gradients and updates, in one phase or in several."""
     direct = plan.blocks == 1 and not plan.clip_norm
-    _sort_entries(program, places, entries)
-    for l, layer in enumerate(model.layers):
-        place = places.layers[l]
-        if direct:
-            program.call(vectors.step_bias, place.bias, optimizer=optimizer)
-        else:
-            program.call(vectors.accumulate_bias, place.bias)
-            program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
-        if plan.clip_norm:
-            program.call(vectors.square_vector, {**place.bias_gradients, "starts_square": 1})
-            for vector in place.batch_norm_vectors if layer.batch_norm else ():
-                program.call(vectors.square_vector, vector)
-            program.call(weights.square_weights, place.weights)
-            continue
-        _update_layer(program, layer, place, optimizer, plan.l1, direct, bool(entries and l == 0))
+    if not direct:
+        _accumulate(program, places, plan, entries)
+    elif plan.trains(0)[0]:
+        _sort_entries(program, places, entries)
     if plan.clip_norm:
+        for l, layer in enumerate(model.layers):
+            place, (trains_weights, trains_vectors) = places.layers[l], plan.trains(l)
+            if trains_vectors:
+                program.call(vectors.square_vector, {**place.bias_gradients, "starts_square": 1})
+                for vector in place.batch_norm_vectors if layer.batch_norm else ():
+                    program.call(vectors.square_vector, vector)
+            if trains_weights:
+                program.call(weights.square_weights, place.weights)
         program.phase(by_rows=False)
         program.call(weights.clip_factor)
-        for layer, place in zip(model.layers, places.layers):
-            _update_layer(program, layer, place, optimizer, plan.l1, direct, False)
+    for l, layer in enumerate(model.layers):
+        _update_layer(program, layer, places.layers[l], optimizer, plan, plan.trains(l), bool(entries and l == 0))
     if plan.max_norm:
         program.phase(by_rows=False)
-        for place in places.layers:
-            program.call(weights.limit_norms, place.norms)
+        for l, place in enumerate(places.layers):
+            if plan.trains(l)[0]:
+                program.call(weights.limit_norms, place.norms)
+
+
+def _accumulate(program: Program, places: Operands, plan: Plan, entries: dict[str, str]) -> None:
+    """The gradients of a block's rows, added to those of the blocks before."""
+    if plan.trains(0)[0]:
+        _sort_entries(program, places, entries)
+    for l, place in enumerate(places.layers):
+        trains_weights, trains_vectors = plan.trains(l)
+        if trains_vectors:
+            program.call(vectors.accumulate_bias, place.bias)
+        if trains_weights:
+            program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
 
 
 def _update_layer(
-    program: Program, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, l1: Any, direct: bool, sparse: bool
+    program: Program,
+    layer: Layer,
+    place: LayerOperands,
+    optimizer: OptimizerRule,
+    plan: Plan,
+    trains: tuple[bool, bool],
+    sparse: bool,
 ) -> None:
-    if not direct:
-        program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
-    for vector in place.batch_norm_vectors if layer.batch_norm else ():
-        program.call(vectors.update_vector, vector, optimizer=optimizer)
+    direct = plan.blocks == 1 and not plan.clip_norm
+    trains_weights, trains_vectors = trains
+    if trains_vectors:
+        if direct:
+            program.call(vectors.step_bias, place.bias, optimizer=optimizer)
+        else:
+            program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
+        for vector in place.batch_norm_vectors if layer.batch_norm else ():
+            program.call(vectors.update_vector, vector, optimizer=optimizer)
+    if not trains_weights:
+        return
     if direct:
-        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=l1, sparse=sparse)
+        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=plan.l1, sparse=sparse)
     else:
-        program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=l1)
+        program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1)
 
 
 def training_program(model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> Program:
     """One mini-batch step."""
     program, entries = Program(model.dtype), _entries(model, kind)
+    lowest = next(l for l in range(len(model.layers)) if any(plan.trains(l)))
     for block in range(plan.blocks):
         program.phase(by_rows=True, block=block)
         _read_targets(program, places, kind)
         _forward(program, model, places, kind, training=True)
-        _backward(program, model, places)
+        _backward(program, model, places, lowest)
         program.phase(by_rows=False, block=block)
         if block < plan.blocks - 1:
-            _sort_entries(program, places, entries)
-            for l, place in enumerate(places.layers):
-                program.call(vectors.accumulate_bias, place.bias)
-                program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
+            _accumulate(program, places, plan, entries)
     program.call(weights.mini_batch_totals)
     _update(program, model, places, optimizer, plan, entries)
     return program

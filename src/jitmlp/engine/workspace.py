@@ -36,19 +36,22 @@ class Constraints:
 
     Attributes
     ----------
-    alpha, l1 : float
-        L2 and L1 penalty, divided by the total weight of the mini-batch.
+    alpha, l1 : float or tuple of float
+        L2 and L1 penalty, divided by the total weight of the mini-batch; a tuple has one a layer.
     clip_value, clip_norm : float
         Largest size of a gradient's element, and norm of all gradients.
     max_norm : float
         Largest norm of a unit's incoming weights.
+    frozen : tuple of (bool, bool)
+        For each layer, whether its weights and its vectors stay as they are; empty for none.
     """
 
-    alpha: float = 0.0
-    l1: float = 0.0
+    alpha: float | tuple[float, ...] = 0.0
+    l1: float | tuple[float, ...] = 0.0
     clip_value: float = np.inf
     clip_norm: float = np.inf
     max_norm: float = np.inf
+    frozen: tuple[tuple[bool, bool], ...] = ()
 
 
 class Workspace:
@@ -95,6 +98,7 @@ class Workspace:
         self.memory[layout.ones] = 1
         self._status = self.memory[layout.status :][: n_threads * layout.arena.line]
         self.row_loss, self.row_weight = np.zeros(rows), np.zeros(rows)
+        self._layer_penalties = np.zeros((len(layout.layers), 2))
         self.penalties, self.total = np.zeros(layout.n_strips), np.zeros(1)
         self._squares = np.zeros(layout.n_strips + len(layout.layers))
         self._units = aligned_zeros(UNIT_BYTES * n_threads, np.uint8)
@@ -116,6 +120,7 @@ class Workspace:
             "row_weight": self.row_weight.ctypes.data,
             "total": self.total.ctypes.data,
             "penalties": self.penalties.ctypes.data,
+            "layer_penalties": self._layer_penalties.ctypes.data,
             "squares": self._squares.ctypes.data,
             "n_squares": len(self._squares),
             "status": at(layout.status),
@@ -246,9 +251,8 @@ class Workspace:
 
     def training_job(self, data: Data, constraints: Constraints) -> Job:
         """The job of a step on data of this kind, made at the first use."""
-        plan = Plan(
-            self.layout.blocks, constraints.l1 > 0, constraints.clip_norm < np.inf, constraints.max_norm < np.inf
-        )
+        limits = constraints.clip_norm < np.inf, constraints.max_norm < np.inf
+        plan = Plan(self.layout.blocks, bool(np.any(constraints.l1)), *limits, constraints.frozen)
         job = self._jobs.get((data.kind, plan))
         if job is None:
             assert self.optimizer is not None, "a network for prediction alone"
@@ -278,7 +282,8 @@ class Workspace:
         order : ndarray of int64
         batch_size : int
         table : ndarray
-            From :meth:`~jitmlp_kernels.rules.optimizers.OptimizerRule.table`.
+            From :meth:`~jitmlp_kernels.rules.optimizers.OptimizerRule.table`; or such a row for the weights and one
+            for the vectors of each layer, of shape (n_steps, n_layers, 2, n_coefficients).
         constraints : Constraints
         first_step, seed : int
             The number of steps before, and the seed, of what dropout drops.
@@ -298,21 +303,33 @@ class Workspace:
         table = np.ascontiguousarray(table, np.float64)
         job = self.training_job(data, constraints)
         job.set(
-            **vars(constraints),
+            **self.asked(constraints, table),
             **data.fields,
             **data.training_fields,
             **self._room_for_entries(data, batch_size),
             order=order.ctypes.data,
             n_order=len(order),
             batch_size=batch_size,
-            coefficients=table.ctypes.data,
-            n_coefficients=table.shape[1],
             first_step=first_step,
             seed=seed,
             last_phase=len(job.phases) * len(table),
         )
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
+
+    def asked(self, constraints: Constraints, table: np.ndarray) -> dict[str, Any]:
+        """Fields of a job for what is asked of the parameters, and the optimizer's coefficients."""
+        self._layer_penalties[:, 0], self._layer_penalties[:, 1] = constraints.alpha, constraints.l1
+        columns = table.shape[-1] if table.ndim == 4 else 0
+        return {
+            "clip_value": constraints.clip_value,
+            "clip_norm": constraints.clip_norm,
+            "max_norm": constraints.max_norm,
+            "coefficients": table.ctypes.data,
+            "n_coefficients": table[0].size if len(table) else 0,
+            "layer_coefficients": 2 * columns,
+            "vector_coefficients": columns,
+        }
 
     def _room_for_entries(self, data: Data, batch_size: Any) -> dict[str, int]:
         """Fields for where a mini-batch's entries are put in the order of their columns."""

@@ -13,12 +13,11 @@ from sklearn.model_selection import train_test_split
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
-from jitmlp.estimators.fitted import FittedAttributes
+from jitmlp.estimators.callback_support import CallbackSupport, Tasks, with_callbacks
 from jitmlp.estimators.held_out import HeldOut
 from jitmlp.estimators.problem import Preparation, Problem
 from jitmlp.estimators.solvers import is_stochastic, recipe_of
 from jitmlp.estimators.validation import explain
-from jitmlp.model.choices import refuse
 from jitmlp.model.model import Model
 from jitmlp.training import callbacks
 from jitmlp.training.lbfgs import train_lbfgs
@@ -35,11 +34,12 @@ def _takes_weights(scorer: Callable) -> bool:
     return "sample_weight" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
 
 
-class BaseMLP(Preparation, FittedAttributes):
+class BaseMLP(Preparation, CallbackSupport):
     """Base class of :class:`MLPClassifier` and :class:`MLPRegressor`."""
 
     _parameter_constraints: dict
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -93,20 +93,32 @@ class BaseMLP(Preparation, FittedAttributes):
             If ``max_iter`` was reached before convergence.
         """
         held_out = X_val, y_val, sample_weight_val
-        return self._fit(X, y, sample_weight, False, held_out, initial=(coefs_init, intercepts_init))
+        with self._around_fit(X, y) as wanted, self._fit_task(X, y, sample_weight):
+            return self._fit(X, y, sample_weight, False, held_out, wanted, initial=(coefs_init, intercepts_init))
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, held_out: tuple, **more: Any) -> Self:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        held_out: tuple,
+        wanted: Any = None,
+        **more: Any,
+    ) -> Self:
         with interrupts.deferred():
             try:
                 problem = self._prepare(X, y, sample_weight, incremental, held_out, **more)
-                fit = self._train(problem, incremental)
+                tasks = [] if incremental or "_callback_fit_ctx" not in vars(self) else [(X, y, sample_weight)]
+                around = [Tasks(self, problem, *given) for given in tasks]
+                fit = self._train(problem, incremental, wanted or {}, around)
             except NonFiniteInputs:  # found while rows were read
                 explain(self, X)
                 raise
             self._store(problem, fit)
         return self
 
-    def _train(self, problem: Problem, incremental: bool) -> Fit:
+    def _train(self, problem: Problem, incremental: bool, wanted: dict[str, Any], around: list[Tasks]) -> Fit:
         data, random_state = problem.data, problem.random_state
         rows, held_out = np.arange(data.n_samples), problem.held_out
         splits = self.early_stopping and held_out is None and is_stochastic(self.solver)
@@ -119,7 +131,11 @@ class BaseMLP(Preparation, FittedAttributes):
             held_out = HeldOut.among(data, problem.encoded, others, problem.sample_weight)
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
-        recipe = recipe_of(self, len(rows), seed, incremental)
+        settings: Any = self
+        if wanted:
+            settings = self._draft()
+            settings.__dict__.update(wanted)
+        recipe = recipe_of(settings, len(rows), len(problem.model.layers), seed, incremental)
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, bool(self.verbose))
         workspace = self._borrow_workspace(problem.model, recipe) if incremental else None
@@ -130,7 +146,7 @@ class BaseMLP(Preparation, FittedAttributes):
             rows,
             problem.start,
             random_state,
-            self._callbacks(problem, held_out),
+            [*self._callbacks(problem, held_out), *around],
             incremental,
             workspace,
         )
@@ -180,7 +196,7 @@ class BaseMLP(Preparation, FittedAttributes):
         if not decides:
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
-        if self.callback is not None and self._listed_callbacks():
+        if self._listed_callbacks():
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))
         return chosen
@@ -201,17 +217,6 @@ class BaseMLP(Preparation, FittedAttributes):
                 return scorer(self, rows, truth, **options)
 
         return score
-
-    def _call_back(self, problem: Problem, run: Run) -> list:
-        """The answers of the user's callbacks, who see the estimator as if training had ended here."""
-        with self._showing(problem, run.fit()):
-            return [callback(self) for callback in self._listed_callbacks()]
-
-    def _listed_callbacks(self) -> list[Callable]:
-        listed = list(self.callback) if isinstance(self.callback, (list, tuple)) else [self.callback]
-        if not all(callable(callback) for callback in listed):
-            raise refuse("callback", "a callable, a list of callables or None", self.callback)
-        return listed
 
     def _borrow_workspace(self, model: Model, recipe: Recipe) -> Workspace:
         """A network in memory for one more ``partial_fit``, kept from call to call."""

@@ -115,6 +115,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         solver_params: Any = None,
         learning_rate_params: Any = None,
         l1: Any = 0.0,
+        layer_rates: Any = None,
         max_norm: Any = None,
         clip_value: Any = None,
         clip_norm: Any = None,
@@ -159,6 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.solver_params = solver_params
         self.learning_rate_params = learning_rate_params
         self.l1 = l1
+        self.layer_rates = layer_rates
         self.max_norm = max_norm
         self.clip_value = clip_value
         self.clip_norm = clip_norm

@@ -107,10 +107,10 @@ PARAMETERS = (
     Parameter(
         "alpha",
         0.0001,
-        [_from(0)],
-        "float, default=0.0001",
+        [_from(0), tuple, list],
+        "float or tuple, default=0.0001",
         "L2 penalty: ``alpha / 2`` times the sum of squared weights, divided by the samples of the mini-batch, is "
-        "added to the loss.",
+        "added to the loss. A tuple has one for each layer, the output's last.",
     ),
     Parameter(
         "batch_size",
@@ -287,10 +287,19 @@ PARAMETERS = (
     _added(
         "l1",
         0.0,
-        [_from(0)],
-        "float, default=0.0",
+        [_from(0), tuple, list],
+        "float or tuple, default=0.0",
         "L1 penalty: ``l1`` times the sum of the weights' sizes, divided by the samples of the mini-batch, is added "
-        "to the loss. Proximal: some weights become exactly 0.",
+        "to the loss. Proximal: some weights become exactly 0. A tuple has one for each layer, the output's last.",
+    ),
+    _added(
+        "layer_rates",
+        None,
+        [tuple, list, None],
+        "tuple, default=None",
+        "What the learning rate of each layer is multiplied by, the output's last: a number, or a pair for its weights "
+        "and its intercepts. 0 freezes: what is frozen stays as it is, has no penalty, and costs no time; with "
+        "``warm_start`` or ``coefs_init`` a network is tuned on from the top.",
     ),
     _added(
         "max_norm",

@@ -194,3 +194,68 @@ class JSONLogger(_Log):
         values = {name: None if np.isnan(value) else float(value) for name, value in row.items()}
         with open(self.path, "w" if row["epoch"] == 1 else "a") as file:
             print(json.dumps({**values, "epoch": int(row["epoch"])}), file=file)
+
+
+class WeightAverage:
+    """End ``fit`` with an average of the weights of its epochs, which often predicts better than those of the last.
+
+    With ``decay`` an exponential mean (Polyak & Juditsky 1992), else the plain mean from ``start`` on, as in stochastic
+    weight averaging (Izmailov et al. 2018), which goes well with a constant or cyclic learning rate. What batch
+    normalization has learned is averaged alike, its running statistics too. Scores of validation data are those of the
+    weights before. A list of callbacks calls it where it stands: what stands behind it sees the average in
+    ``on_fit_end`` alone.
+
+    Parameters
+    ----------
+    decay : float, default=None
+        Share of the mean so far that is kept at the end of an epoch, in [0, 1).
+    start : float or int, default=0.75
+        The first epoch that counts: an int counts epochs from 0, a float is a share of ``max_iter``.
+
+    Examples
+    --------
+    >>> from jitmlp import MLPRegressor, WeightAverage
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(hidden_layer_sizes=(20,), callback=WeightAverage(start=50), tol=1, random_state=0)
+    >>> model = model.fit(X, y / 100)
+    """
+
+    def __init__(self, decay: float | None = None, start: float = 0.75) -> None:
+        if decay is not None and not 0 <= decay < 1:
+            raise ValueError(f"decay must be None or lie in [0, 1), got {decay!r}")
+        if not start >= 0 or (isinstance(start, float) and start >= 1):
+            raise ValueError(f"start must be an int >= 0 or a float in [0, 1), got {start!r}")
+        self.decay, self.start = decay, start
+
+    def on_fit_begin(self, model: Any, X: Any, y: Any) -> None:
+        """Forget what an earlier fit had."""
+        self._count = 0
+        self._mean: list[np.ndarray] = []
+
+    def __call__(self, model: Any) -> None:
+        """Add an epoch."""
+        first = self.start if not isinstance(self.start, float) else int(self.start * model.max_iter)
+        if model.n_iter_ <= first:
+            return
+        weights = [array for arrays in _weights_of(model) for array in arrays]
+        self._count += 1
+        if self._count == 1:
+            self._mean = [array.astype(np.float64) for array in weights]
+            return
+        share = 1 / self._count if self.decay is None else 1 - self.decay
+        for mean, array in zip(self._mean, weights):
+            mean += share * (array - mean)
+
+    def on_fit_end(self, model: Any) -> None:
+        """Put the average in the place of the weights."""
+        means = iter(self._mean)
+        for arrays in _weights_of(model) if self._mean else ():
+            arrays[:] = [next(means).astype(array.dtype) for array in arrays]
+            for array in arrays:
+                array.flags.writeable = False  # as all fitted weights are, so that predictions know them
+
+
+def _weights_of(model: Any) -> list[list[np.ndarray]]:
+    """The lists that hold a model's parameters."""
+    return [model.coefs_, model.intercepts_, *model.batch_norm_]

@@ -72,11 +72,56 @@ def rate_of(estimator: Any) -> Rate:
     return Rate(row, estimator.learning_rate_init, {**defaults, **own, **given})
 
 
-def constraints_of(estimator: Any) -> Constraints:
+def _a_layer(name: str, given: Any, n_layers: int, default: float) -> tuple:
+    """A parameter that may have a number a layer, as a tuple with one a layer.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a tuple of another length, or with what is no number >= 0.
+    """
+    if given is None:
+        return (default,) * n_layers
+    if not isinstance(given, (tuple, list)):
+        return (float(given),) * n_layers
+    numbers = [number for entry in given for number in (entry if isinstance(entry, (tuple, list)) else (entry,))]
+    valid = all(isinstance(n, (int, float, np.number)) and 0 <= n < np.inf for n in numbers)
+    if len(given) != n_layers or not valid:
+        allowed = f"a number >= 0, or a tuple with one for each of the {n_layers} layers, hidden ones first"
+        raise refuse(name, allowed, given)
+    return tuple(given)
+
+
+def layer_rates_of(estimator: Any, n_layers: int) -> tuple[tuple[float, float], ...]:
+    """Factors of the learning rates of each layer's weights and vectors; empty where none are given.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a tuple that does not fit, or that lets nothing change.
+    """
+    given = estimator.layer_rates
+    if given is None:
+        return ()
+    entries = _a_layer("layer_rates", given, n_layers, 1.0)
+    pairs = tuple(tuple(entry) if isinstance(entry, (tuple, list)) else (entry, entry) for entry in entries)
+    if not all(len(pair) == 2 for pair in pairs):
+        raise refuse("layer_rates", "a number a layer, or a pair (weights, intercepts)", given)
+    if not any(factor for pair in pairs for factor in pair):
+        raise refuse("layer_rates", "a tuple with a factor > 0 at least, else nothing is trained", given)
+    if estimator.batch_norm and any(0 in pair for pair in pairs[:-1]):
+        raise refuse("layer_rates", "factors > 0 with batch_norm, whose running statistics would go on", given)
+    return tuple((float(weights), float(vectors)) for weights, vectors in pairs)
+
+
+def constraints_of(estimator: Any, n_layers: int) -> Constraints:
     """Penalties and limits."""
     unlimited = {name: getattr(estimator, name) for name in ("clip_value", "clip_norm", "max_norm")}
     limits = {name: np.inf if value is None else float(value) for name, value in unlimited.items()}
-    return Constraints(alpha=float(estimator.alpha), l1=float(estimator.l1), **limits)
+    alpha, l1 = (_a_layer(name, getattr(estimator, name), n_layers, 0.0) for name in ("alpha", "l1"))
+    rates = layer_rates_of(estimator, n_layers)
+    frozen = tuple((not weights, not vectors) for weights, vectors in rates)
+    return Constraints(alpha, l1, **limits, frozen=frozen if any(map(any, frozen)) else ())
 
 
 def mini_batch_size(estimator: Any, n_samples: int) -> int:
@@ -84,8 +129,8 @@ def mini_batch_size(estimator: Any, n_samples: int) -> int:
     return min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), n_samples)
 
 
-def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> Recipe:
-    """The whole recipe of an estimator for so many rows."""
+def recipe_of(estimator: Any, n_samples: int, n_layers: int, seed: int, incremental: bool) -> Recipe:
+    """The whole recipe of an estimator for so many rows and layers of weights."""
     if not is_stochastic(estimator.solver):
         _refuse_for_lbfgs(estimator)
         optimizer: OptimizerRule | None = None
@@ -101,7 +146,7 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         optimizer,
         rate,
         hyperparameters,
-        constraints_of(estimator),
+        constraints_of(estimator, n_layers),
         batch_size=max(1, batch_size),
         max_epochs=int(estimator.max_iter),
         shuffle=bool(estimator.shuffle),
@@ -111,13 +156,14 @@ def recipe_of(estimator: Any, n_samples: int, seed: int, incremental: bool) -> R
         on_divergence=estimator.on_divergence,
         max_fun=int(estimator.max_fun),
         cyclic=incremental,
+        layer_rates=layer_rates_of(estimator, n_layers),
         keep_draws=estimator.warm_start == "continue",
     )
 
 
 def _refuse_for_lbfgs(estimator: Any) -> None:
     """L-BFGS needs a smooth function of the parameters that does not change."""
-    limits = estimator.l1, estimator.max_norm, estimator.clip_value, estimator.clip_norm
+    limits = np.any(estimator.l1), estimator.max_norm, estimator.clip_value, estimator.clip_norm
     dropout = estimator.dropout
     drops = any(dropout) if isinstance(dropout, (tuple, list)) else dropout
     if any(limits) or drops or estimator.batch_norm:
@@ -126,7 +172,7 @@ def _refuse_for_lbfgs(estimator: Any) -> None:
             "batch_norm; use a stochastic solver"
         )
     # what scikit-learn has too it ignores in silence; what is added here does nothing unheard
-    added = ("callback", "solver_params", "learning_rate_params", "restore_best")
+    added = ("callback", "solver_params", "learning_rate_params", "layer_rates", "restore_best")
     ignored = [name for name in added if getattr(estimator, name)]
     if callable(estimator.learning_rate) or estimator.learning_rate not in ("constant", "invscaling", "adaptive"):
         ignored.append("learning_rate")

@@ -6,7 +6,11 @@ import sys
 import warnings
 from pathlib import Path
 
-_OURS = (str(Path(__file__).parents[1]), "contextlib.py", "sklearn/base.py", "sklearn\\base.py")
+_THEIRS = ("base.py", "callback/_callback_support.py")  # of scikit-learn
+_OURS = (
+    str(Path(__file__).parents[1]), "contextlib.py",
+    *(f"sklearn/{name}" for name in _THEIRS), *(f"sklearn/{name}".replace("/", "\\") for name in _THEIRS),
+)  # fmt: skip
 
 
 def warn_user(message: str | Warning, category: type[Warning] | None = None) -> None:

@@ -1,6 +1,6 @@
 """What happens at the begin of training, after every epoch, and at the end.
 
-A callback has three methods, each with the run as argument. They are called in the order of a
+A callback has four methods, each with the run as argument. They are called in the order of a
 list; to add one, write a class with the methods it needs.
 """
 
@@ -21,6 +21,9 @@ class Callback:
 
     def on_begin(self, run: Run) -> None:
         """Before the first epoch."""
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """Before every epoch."""
 
     def on_epoch_end(self, run: Run) -> None:
         """After every epoch; ``run.stop(reason)`` makes it the last."""

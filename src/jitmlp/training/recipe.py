@@ -54,6 +54,8 @@ class Recipe:
         Of L-BFGS: most evaluations of the loss.
     cyclic : bool
         Whether schedules with an end start again behind it, as where the end is not known.
+    layer_rates : tuple of (float, float)
+        For each layer, what the learning rate of its weights and of its vectors is multiplied by; empty for 1.
     keep_draws : bool
         Whether the state holds the rows' order and the generator that shuffles them.
     """
@@ -71,6 +73,7 @@ class Recipe:
     on_divergence: str = "raise"
     max_fun: int = 15000
     cyclic: bool = False
+    layer_rates: tuple[tuple[float, float], ...] = ()
     keep_draws: bool = False
 
 

@@ -130,6 +130,8 @@ def train(
                 for callback in callbacks:
                     callback.on_begin(run)
             for _ in range(recipe.max_epochs):
+                for callback in callbacks:
+                    callback.on_epoch_begin(run)
                 rows = _run_epoch(run, data, rows, recipe.shuffle)
                 with interrupt.open():
                     for callback in callbacks:

@@ -77,7 +77,7 @@ class Trainer:
             n_threads, limit = self.threads.next()
             n_chunk = min(limit, n_steps - done)
             numbers = np.arange(self.steps + 1, self.steps + 1 + n_chunk, dtype=float)
-            table = self.optimizer.table(rates[done : done + n_chunk], numbers, recipe.hyperparameters)
+            table = self._table(rates[done : done + n_chunk], numbers)
             rows = order[done * batch_size : (done + n_chunk) * batch_size]
             start = time.perf_counter()
             workspace.train(data, rows, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads)
@@ -87,6 +87,17 @@ class Trainer:
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
         return workspace.take_loss() / len(order)
+
+    def _table(self, rates: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """The optimizer's coefficients of steps, for all parameters or for each layer's weights and vectors."""
+        recipe = self.recipe
+        if not recipe.layer_rates:
+            return self.optimizer.table(rates, numbers, recipe.hyperparameters)
+        tables = {
+            factor: self.optimizer.table(factor * rates, numbers, recipe.hyperparameters)
+            for factor in {factor for pair in recipe.layer_rates for factor in pair}
+        }
+        return np.stack([np.stack([tables[factor] for factor in pair], 1) for pair in recipe.layer_rates], 1)
 
     def state(self, random_state: tuple | None = None, order: np.ndarray | None = None) -> OptimizerState:
         """A copy of the optimizer's state."""

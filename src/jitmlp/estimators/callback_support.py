@@ -1,0 +1,111 @@
+"""The user's callbacks around a fit: the parameter ``callback``, and scikit-learn's ``set_callbacks``.
+
+A callback of the parameter is called with the estimator after every epoch. It may also have ``on_fit_begin(model, X, y)``,
+which may give back a dict of parameters that hold for this fit; ``on_fit_end(model)``, which may change the fitted
+model; and ``close()``, called whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jitmlp.estimators.fitted import FittedAttributes
+from jitmlp.estimators.problem import Problem
+from jitmlp.estimators.solvers import is_stochastic
+from jitmlp.model.choices import refuse
+from jitmlp.training.callbacks import Callback
+from jitmlp.training.stochastic import Run
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Has no ``set_callbacks``."""
+
+    def with_callbacks(method: Callable) -> Callable:
+        """Leave the method as it is."""
+        return method
+
+
+class CallbackSupport(CallbackSupportMixin, FittedAttributes):
+    """The side of an estimator that calls back."""
+
+    def _listed_callbacks(self) -> list[Callable]:
+        given = self.callback
+        listed = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
+        if not all(callable(callback) for callback in listed):
+            raise refuse("callback", "a callable, a list of callables or None", given)
+        return listed
+
+    @contextmanager
+    def _around_fit(self, X: Any, y: Any) -> Iterator[dict[str, Any]]:
+        """Begin, end and close the callbacks; yields the parameters that they want for this fit."""
+        listed = self._listed_callbacks()
+        wanted: dict[str, Any] = {}
+        try:
+            for callback in listed:
+                if hasattr(callback, "on_fit_begin"):
+                    wanted.update(callback.on_fit_begin(self, X, y) or {})
+            yield wanted
+            for callback in listed:
+                if hasattr(callback, "on_fit_end"):
+                    callback.on_fit_end(self)
+        finally:
+            for callback in listed:
+                if hasattr(callback, "close"):
+                    callback.close()
+
+    def _call_back(self, problem: Problem, run: Run) -> list:
+        """The answers of the user's callbacks, who see the estimator as if training had ended here."""
+        with self._showing(problem, run.fit()):
+            return [callback(self) for callback in self._listed_callbacks()]
+
+    def _shown(self, problem: Problem, run: Run) -> dict[str, Any]:
+        """The fitted attributes as if training had ended here."""
+        with self._showing(problem, run.fit()):
+            parameters = self.get_params(deep=False)
+            return {name: value for name, value in vars(self).items() if name not in parameters}
+
+    @contextmanager
+    def _fit_task(self, X: Any, y: Any, sample_weight: Any) -> Iterator[None]:
+        """The root of scikit-learn's tree of tasks, whose subtasks are the epochs."""
+        if "_skl_callbacks" not in vars(self) and "_parent_callback_ctx" not in vars(self):
+            yield
+            return
+        epochs = int(self.max_iter) if is_stochastic(self.solver) else 0
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        given = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        context = self._init_callback_context(max_subtasks=epochs).call_on_fit_task_begin(**given)
+        yield
+        context.call_on_fit_task_end(**given, reconstruction_attributes={})
+
+
+class Tasks(Callback):
+    """Epochs as tasks of scikit-learn's callbacks.
+
+    Parameters
+    ----------
+    estimator : CallbackSupport
+    problem : Problem
+    X, y, sample_weight :
+        As the user gave them.
+    """
+
+    def __init__(self, estimator: Any, problem: Problem, X: Any, y: Any, sample_weight: Any) -> None:
+        self.estimator, self.problem = estimator, problem
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """Begin a subtask."""
+        self.context = self.estimator._callback_fit_ctx.subcontext(task_name="epoch")
+        self.context.call_on_fit_task_begin(**self.given)
+
+    def on_epoch_end(self, run: Run) -> None:
+        """End it; training ends where a callback says so."""
+        shown = lambda: self.estimator._shown(self.problem, run)  # noqa: E731  # only for those who look
+        if self.context.call_on_fit_task_end(**self.given, reconstruction_attributes=shown):
+            run.stop("callback")

@@ -1,0 +1,94 @@
+"""A progress bar for the parameter ``callback``: epoch, loss, score, rows a second, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any
+
+LINES = 20  # of a whole fit, at most, where no bar can be drawn
+
+
+class ProgressBar:
+    """Show how far a fit is, on standard error.
+
+    A bar in terminals and, with ``ipywidgets``, in notebooks, drawn by ``rich``; elsewhere, and without ``rich``, at
+    most 20 plain lines.
+
+    Parameters
+    ----------
+    silent : bool, default=False
+        Show nothing.
+
+    Examples
+    --------
+    >>> from jitmlp import MLPClassifier, ProgressBar
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((8,), tol=1e-2, random_state=0, callback=ProgressBar(silent=True)).fit(X, y)
+    """
+
+    def __init__(self, silent: bool = False) -> None:
+        self.silent = silent
+        self._bar: Any = None
+
+    def on_fit_begin(self, model: Any, X: Any, y: Any) -> None:
+        """Begin."""
+        self._n_rows, self._start, self._shown = len(X) if hasattr(X, "__len__") else X.shape[0], time.monotonic(), 0
+        self._before = len(getattr(model, "loss_curve_", ())) if model.warm_start else 0
+        self._epoch = 0
+        if not self.silent and find_spec("rich") is not None:
+            self._bar = _bar(model.max_iter)
+
+    def __call__(self, model: Any) -> None:
+        """Show an epoch."""
+        if self.silent:
+            return
+        self._epoch = epoch = model.n_iter_
+        scores = getattr(model, "validation_scores_", None)
+        score = f", validation score {scores[-1]:.4f}" if scores else ""
+        speed = f"{self._n_rows / max(model.history_['seconds'][-1], 1e-9):,.0f} rows/s"
+        if self._bar is not None:
+            self._bar.update(0, completed=epoch, loss=model.loss_, score=score, speed=speed)
+            return
+        share = epoch * LINES // model.max_iter
+        if share > self._shown:
+            self._shown = share
+            left = (time.monotonic() - self._start) / epoch * (model.max_iter - epoch)
+            line = f"epoch {epoch}/{model.max_iter} loss {model.loss_:.4f}{score}, {speed}, left at most {left:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is now."""
+        if self._bar is not None:
+            self._bar.update(0, total=self._epoch)
+            self._bar.stop()
+            self._bar = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bar": None}
+
+
+def _bar(epochs: int) -> Any:
+    """rich's bar, begun, or None where it cannot be drawn."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        console = Console()
+    if (console.is_jupyter and find_spec("ipywidgets") is None) or not (console.is_jupyter or console.is_terminal):
+        return None
+    columns = (
+        TextColumn("epoch {task.completed:>3}/{task.total}"),
+        BarColumn(bar_width=24),
+        TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}, {task.fields[speed]}"),
+        TimeElapsedColumn(),
+        TextColumn("left at most"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console)
+    bar.add_task("fit", total=epochs, loss=float("nan"), score="", speed="")
+    bar.start()
+    return bar
