@@ -2,6 +2,8 @@
 
 from jitmlp import formulas
 from jitmlp._version import __version__
+from jitmlp.displays.curves import LearningRateDisplay, LossCurveDisplay
+from jitmlp.displays.layers import LayersDisplay, WeightsDisplay
 from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.estimators.model_file import ModelFileError, load
@@ -32,8 +34,11 @@ __all__ = [
     "FormulaError",
     "JSONLogger",
     "KernelCacheWarning",
+    "LayersDisplay",
+    "LearningRateDisplay",
     "LearningRateFinder",
     "Loss",
+    "LossCurveDisplay",
     "MLPClassifier",
     "MLPRegressor",
     "ModelFileError",
@@ -43,6 +48,7 @@ __all__ = [
     "ProgressBar",
     "TimeLimit",
     "WeightAverage",
+    "WeightsDisplay",
     "__version__",
     "formulas",
     "load",

@@ -17,6 +17,7 @@ from jitmlp.model.choices import Loss, checked_values, nearest
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import Parameters, check_shapes
+from jitmlp.model.summary import activation_name, as_html, in_words
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
 from jitmlp_kernels.rules.optimizers import GRADIENT
@@ -118,6 +119,31 @@ class NeuralNetwork:
     def layer_units(self) -> tuple[int, ...]:
         """Units of each layer, inputs first."""
         return self._model.layer_units
+
+    def summary(self) -> str:
+        """Layers, units, activations and numbers of parameters, as a table in words.
+
+        Examples
+        --------
+        >>> from jitmlp import NeuralNetwork
+        >>> print(NeuralNetwork([[[-6, 6], [6, -6]], [[-8], [-8]]], [[3, 3], [12]]).summary())
+        layer     units  activation  parameters
+        ---------------------------------------
+        inputs        2                       0
+        hidden 1      2  logistic             6
+        output        1  logistic             3
+        ---------------------------------------
+        9 parameters, 72 bytes of float64, loss squared_error
+        """
+        return in_words(self._model)
+
+    def __repr__(self) -> str:
+        units = "-".join(map(str, self.layer_units))
+        activations = ", ".join(activation_name(layer) for layer in self._model.layers)
+        return f"NeuralNetwork({units}; {activations}; {self._model.dtype.name})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._model, "NeuralNetwork")
 
     def forward(self, X: Any) -> np.ndarray:
         """Outputs of the network.

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jitmlp.engine.data import address
+from jitmlp.estimators.links import DocumentationLink
 from jitmlp.model.messages import warn_user
 from jitmlp_kernels.link.pieces import callable_of, piece
 from jitmlp_kernels.pieces.perceptron import PERCEPTRON, perceptron_epoch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Perceptron(ClassifierMixin, BaseEstimator):
+class Perceptron(DocumentationLink, ClassifierMixin, BaseEstimator):
     """Linear threshold classifier, learned by the perceptron rule.
 
     For two classes, the output is ``classes_[1]`` where ``w.x + b > 0``. Several classes

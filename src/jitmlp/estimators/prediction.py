@@ -17,6 +17,7 @@ from jitmlp.engine.data import Data
 from jitmlp.engine.inspection import NeuralNetwork
 from jitmlp.engine.threads import available_threads
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
+from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import explain, is_watched, validated
 from jitmlp.model.choices import Loss, refuse
@@ -24,6 +25,7 @@ from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import BatchNorm, Parameters, check_shapes
+from jitmlp.model.summary import in_words
 from jitmlp_kernels.link.folder import write_whole
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
 from jitmlp_kernels.rules.losses import LossRule
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Prediction(BaseEstimator, ABC):
+class Prediction(DocumentationLink, BaseEstimator, ABC):
     """The prediction's side of an estimator."""
 
     # What differs between the classifier and the regressor
@@ -190,6 +192,32 @@ class Prediction(BaseEstimator, ABC):
         """The fitted network as a :class:`NeuralNetwork`, to look into its layers."""
         check_is_fitted(self)
         return NeuralNetwork.of(self._fitted_model(), self._fitted_parameters().folded())
+
+    def summary(self) -> str:
+        """Layers, units, activations and numbers of parameters of the fitted network, as a table in words.
+
+        Examples
+        --------
+        >>> from jitmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> print(MLPClassifier((8,), tol=1, random_state=0, dtype="float32").fit(X, y).summary())
+        layer     units  activation  parameters
+        ---------------------------------------
+        inputs        4                       0
+        hidden 1      8  relu                40
+        output        3  softmax             27
+        ---------------------------------------
+        67 parameters, 268 bytes of float32, loss log_loss
+        """
+        check_is_fitted(self)
+        return in_words(self._trained_model())
+
+    def _trained_model(self) -> Model:
+        """The fitted model with what only training has: dropout and batch normalization."""
+        model = self._fitted_model()
+        hidden, dropout = hidden_layers(model.layer_units[1:-1], self.activation, self.dropout, bool(self.batch_norm))
+        return replace(model, layers=(*hidden, model.layers[-1]), input_dropout=dropout)
 
     def predict_logits(self, X: Any) -> np.ndarray:
         """What the output units sum up, before their activation: log-odds, where that is softmax or logistic.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from jitmlp.engine.data import Data
 from jitmlp.engine.layout import Layout
@@ -19,6 +20,7 @@ from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, working_bytes
 from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights
+from jitmlp.model.choices import nearest
 from jitmlp.model.initializers import draw_layer
 from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
 from jitmlp.model.messages import warn_user
@@ -70,6 +72,18 @@ class Preparation(Prediction):
     @abstractmethod
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
         """Validated ``(X, y, task)``; what is found goes to the attributes of ``draft``."""
+
+    def _validate_params(self) -> None:
+        """scikit-learn's check of the parameters, with the nearest name where one is misspelled."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            for name, value in self.get_params(deep=False).items():
+                if f"The {name!r} parameter" in str(error) and isinstance(value, str):
+                    options = (c for c in self._parameter_constraints[name] if isinstance(c, StrOptions))
+                    hint = nearest(value, {option for choice in options for option in choice.options})
+                    raise InvalidParameterError(f"{error}{hint}") from None
+            raise
 
     def _sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
