@@ -7,9 +7,13 @@ import struct
 import joblib
 import numpy as np
 import pytest
+from sklearn import neural_network
+from sklearn.exceptions import ConvergenceWarning
 
-from jitmlp import load
-from jitmlp.commands.main import main
+import jitmlp
+from jitmlp import MLPClassifier, load
+from jitmlp.commands.bench import WORK
+from jitmlp.commands.main import SUBCOMMANDS, main
 from jitmlp.files.idx import load_mnist, read_idx
 
 
@@ -258,3 +262,76 @@ def test_missing_numbers_are_named(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("a,b,y\n" + "1,2,0\n,3,1\n" * 10)
     assert main(["train", str(tmp_path / "a.csv"), "--target", "y", "--output", str(tmp_path)]) == 1
     assert "missing or infinite numbers in the columns a" in capsys.readouterr().err
+
+
+def test_idx_files_train_predict_and_evaluate(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    labels = np.arange(400, dtype=np.uint8) % 4
+    images = (labels[:, None, None] * 50 + rng.integers(0, 20, (400, 6, 5))).astype(np.uint8)
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", labels)
+    data, truth, out = (str(tmp_path / n) for n in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", "out"))
+    assert main(["train", data, "--target", truth, "--epochs", "60", "--output", out, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["task"] == "classification" and report["test"]["accuracy"] > 0.95 and len(report["columns"]) == 30
+    assert main(["evaluate", f"{out}/model.jitmlp", data, "--target", truth, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.95
+    assert main(["predict", f"{out}/model.jitmlp", data]) == 0
+    found = np.array(capsys.readouterr().out.split()[1:], int)
+    np.testing.assert_array_equal(found, load(f"{out}/model.jitmlp").predict(images.reshape(400, 30)))
+    write_idx(tmp_path / "few-idx1-ubyte", labels[:7])
+    assert main(["train", data, "--target", str(tmp_path / "few-idx1-ubyte"), "--output", out]) == 1
+    assert "must hold 400 labels" in capsys.readouterr().err
+    assert main(["train", truth, "--target", truth, "--output", out]) == 1
+    assert "must hold images or rows" in capsys.readouterr().err
+
+
+def test_export_to_c(tmp_path, capsys):
+    model = MLPClassifier((5,), max_iter=2, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(np.arange(40.0).reshape(20, 2) / 40, np.arange(20) % 2)
+    model.save(tmp_path / "2nd-model.jitmlp")
+    assert main(["export", str(tmp_path / "2nd-model.jitmlp"), "--to", "c"]) == 0
+    path = capsys.readouterr().out.strip()
+    assert path == str(tmp_path / "2nd-model.h") and (tmp_path / "2nd-model.h").read_text() == model.to_c(
+        name="m_2nd_model"
+    )
+
+
+def test_bench_says_what_it_measured(monkeypatch, capsys):
+    from jitmlp.commands import bench
+
+    work = [bench.Work("digits", bench._digits, {"max_iter": 2}), bench.Work("rows", bench._digits, {"max_iter": 1}, 5)]
+    monkeypatch.setattr(bench, "WORK", work)
+    taken = iter([0.3, 0.9, 0.1, 0.4, 0.2, 0.8] * 2)
+    monkeypatch.setattr(bench, "_seconds", lambda *args: next(taken))
+    assert main(["bench", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert rows == [
+        {"work": name, "jitmlp_seconds": 0.2, "scikit_learn_seconds": 0.8, "ratio": 4.0} for name in ("digits", "rows")
+    ]
+    monkeypatch.undo()
+    monkeypatch.setattr(bench, "WORK", work)
+    assert main(["bench", "--repeats", "1", "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[2].startswith("digits ") and float(lines[2].split()[-1]) > 0
+    assert main(["bench", "--repeats", "0"]) == 2
+
+
+@pytest.mark.parametrize("work", WORK, ids=lambda w: w.text)
+def test_every_work_of_the_bench_can_be_fitted_by_both(work):
+    X, y = work.make()
+    assert X.shape[0] == len(y) >= 1000
+    for module in (jitmlp, neural_network):
+        kind = module.MLPRegressor if work.regression else module.MLPClassifier
+        kind(**{**work.options, "max_iter": 1})._validate_params()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_names_every_subcommand(shell, capsys):
+    pytest.importorskip("shtab")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in SUBCOMMANDS) and "--target" in script
+    with pytest.raises(SystemExit):
+        main(["completion", "cmd"])

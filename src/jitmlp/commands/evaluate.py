@@ -17,13 +17,13 @@ from jitmlp.files.table import read_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
     add_inputs(parser)
-    parser.add_argument("--target", metavar="COLUMN", required=True, help="the truth")
+    parser.add_argument("--target", metavar="COLUMN", required=True, help="the truth; for IDX the file of the labels")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Load, predict, compare."""
-    model, table = load(options.model), read_table(options.data)
+    model, table = load(options.model), read_table(options.data, options.target)
     classes = hasattr(model, "classes_")
     truth, rows = target_of(table, options.target, classes), rows_for(model, table, [options.target, *options.drop])
     if classes and model.classes_.dtype.kind in "OSU":

@@ -1,9 +1,10 @@
-"""``jitmlp export MODEL --to onnx``: a saved model for other programs."""
+"""``jitmlp export MODEL --to onnx|sklearn|c``: a saved model for other programs."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import re
 from pathlib import Path
 
 import joblib
@@ -11,13 +12,15 @@ import joblib
 from jitmlp.estimators.model_file import load
 from jitmlp_kernels.link.folder import write_whole
 
-ENDINGS = {"onnx": ".onnx", "sklearn": ".joblib"}
+ENDINGS = {"onnx": ".onnx", "sklearn": ".joblib", "c": ".h"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
     parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
-    parser.add_argument("--to", choices=[*ENDINGS], required=True, help="ONNX, or scikit-learn's estimator by joblib")
+    parser.add_argument(
+        "--to", choices=[*ENDINGS], required=True, help="ONNX, scikit-learn's estimator by joblib, a C header"
+    )
     parser.add_argument("--output", metavar="FILE", help="by default beside the model")
 
 
@@ -27,6 +30,10 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.output) if options.output else Path(options.model).with_suffix(ENDINGS[options.to])
     if options.to == "onnx":
         model.to_onnx(path)
+    elif options.to == "c":
+        model.to_c(
+            path, name=re.sub(r"\W", "_", f"m_{path.stem}" if path.stem[:1].isdigit() else path.stem, flags=re.ASCII)
+        )
     else:
         buffer = io.BytesIO()
         joblib.dump(model.to_sklearn(), buffer)

@@ -25,6 +25,8 @@ SUBCOMMANDS = {
     "info": "say what the kernels run on and where they are kept",
     "compile": "compile kernels ahead of the first fit",
     "cache": "list or remove the compiled kernels on disk",
+    "bench": "time fits and predictions beside scikit-learn's on this machine",
+    "completion": "print what makes a shell complete this command",
 }
 
 

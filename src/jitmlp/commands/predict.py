@@ -16,7 +16,7 @@ from jitmlp.files.table import Table, read_table
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """A saved model, a table, and which columns of an array the model was not trained on."""
     parser.add_argument("model", metavar="MODEL", help="file of a saved model, such as model.jitmlp")
-    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet or .npy")
+    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet, .npy or IDX")
     text = "columns of .npy that the model was not trained on; where columns have names they are found"
     parser.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help=text)
 

@@ -33,9 +33,12 @@ TASKS = {"classification": MLPClassifier, "regression": MLPRegressor}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
-    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet (with polars installed) or .npy")
+    parser.add_argument("data", metavar="DATA", help="table: .csv, .tsv, .parquet (with polars installed), .npy or IDX")
     parser.add_argument(
-        "--target", metavar="COLUMN", required=True, help="what to predict; a number counts columns of .npy"
+        "--target",
+        metavar="COLUMN",
+        required=True,
+        help="what to predict; a number counts columns of .npy; for IDX the file of the labels",
     )
     parser.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
     parser.add_argument("--task", choices=[*TASKS], help="by default found from the target")
@@ -206,7 +209,7 @@ def run(options: argparse.Namespace) -> int:
     if misused:
         print(f"jitmlp train: {misused}", file=sys.stderr)
         return 2
-    table, folder = read_table(options.data), Path(options.output)
+    table, folder = read_table(options.data, options.target), Path(options.output)
     target = target_of(table, options.target, options.task != "regression")
     task = options.task or task_of(target)
     target = target_of(table, options.target, task == "classification")

@@ -295,6 +295,68 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             write_whole(Path(path), made.SerializeToString(), private=False)
         return made
 
+    def to_torch(self) -> Any:
+        """The fitted model as a PyTorch module, to train on or to build upon.
+
+        Linear layers and activations in turn, ``normalize`` and ``batch_norm`` folded into them; the last module is
+        the output's activation, so that ``to_torch()[:-1]`` gives logits.
+
+        Returns
+        -------
+        module : torch.nn.Sequential
+            Takes tensors of shape (n_samples, n_features) in the dtype of the network, float64 with ``normalize``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the package ``torch``.
+        ValueError
+            If an activation is one of your own.
+        """
+        from jitmlp.estimators.torch_export import to_torch
+
+        return to_torch(self)
+
+    def to_c(self, path: Any = None, *, name: str = "model") -> str:
+        """The fitted model as a C header that needs nothing but the standard library (C99 or C++).
+
+        It holds the weights and ``void NAME_predict(const T *x, T *out)`` for one row, with ``T`` the dtype of the
+        network, or double with ``normalize``; for a classifier of exclusive classes ``int NAME_predict_class(const T
+        *x)`` and ``NAME_classes`` too. Its outputs are those of the network: one number, the probability of the
+        second class, where there are two.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            File to write it to.
+        name : str, default="model"
+            What the names in it begin with.
+
+        Returns
+        -------
+        header : str
+
+        Raises
+        ------
+        ValueError
+            If an activation is one of your own, or ``name`` no identifier.
+
+        Examples
+        --------
+        >>> from jitmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> header = MLPClassifier((8,), tol=1, random_state=0).fit(X, y).to_c(name="iris")
+        >>> "int iris_predict_class(const T *x)" in header
+        True
+        """
+        from jitmlp.estimators.c_export import to_c
+
+        header = to_c(self, name)
+        if path is not None:
+            write_whole(Path(path), header.encode(), private=False)
+        return header
+
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
         """A fitted estimator with the parameters, the weights and the predictions of scikit-learn's.

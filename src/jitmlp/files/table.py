@@ -1,14 +1,18 @@
-"""Tables from files: CSV, TSV and Parquet with names of columns, and NumPy's npy without."""
+"""Tables from files: CSV, TSV and Parquet with names of columns; NumPy's npy and MNIST's IDX without."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitmlp.files.idx import read_idx
+
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
+IDX = re.compile(r"(\.idx|[-.]idx\d-ubyte|-ubyte)(\.gz)?$")
 
 
 class Table(NamedTuple):
@@ -31,7 +35,7 @@ class Table(NamedTuple):
         return self.columns[name]
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
-        """Columns as float64, side by side.
+        """Columns side by side, as float64, or as they are if all are of one kind of integers.
 
         Raises
         ------
@@ -47,7 +51,9 @@ class Table(NamedTuple):
         empty = [name for name, column in zip(names, found) if not np.isfinite(column.astype(float)).all()]
         if empty:
             raise ValueError(f"{self.path} has missing or infinite numbers in the columns {_listed(empty)}")
-        return np.column_stack([column.astype(np.float64) for column in found])
+        kinds = {column.dtype for column in found}
+        whole = len(kinds) == 1 and next(iter(kinds)).kind in "iu"
+        return np.column_stack(found if whole else [column.astype(np.float64) for column in found])
 
 
 def _listed(names: Any) -> str:
@@ -55,13 +61,15 @@ def _listed(names: Any) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def read_table(path: Any) -> Table:
+def read_table(path: Any, target: str | None = None) -> Table:
     """The table in a file.
 
     Parameters
     ----------
     path : path-like
-        Ending in .csv, .tsv, .parquet (which need the package ``polars``) or .npy.
+        Ending in .csv, .tsv, .parquet (which need the package ``polars``) or .npy, or an IDX file of images or rows.
+    target : str, optional
+        Where the rows are of an IDX file, the IDX file of their labels, which becomes the column of this name.
 
     Raises
     ------
@@ -73,8 +81,12 @@ def read_table(path: Any) -> Table:
         Without ``polars``.
     """
     suffix = Path(path).suffix.lower()
+    if IDX.search(Path(path).name):
+        return _idx_table(path, target)
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"{path} must end in one of {', '.join(SUFFIXES)}, or be called as IDX files are, such as rows-idx3-ubyte.gz"
+        )
     if suffix == ".npy":
         try:
             array = np.load(path, allow_pickle=False)
@@ -97,6 +109,21 @@ def read_table(path: Any) -> Table:
     if not len(frame):
         raise ValueError(f"{path} has no rows")
     return Table(str(path), {column.name: _array(column) for column in frame}, True)
+
+
+def _idx_table(path: Any, target: str | None) -> Table:
+    """Images as rows of pixels, and beside them the labels of another file."""
+    images = read_idx(path)
+    if images.ndim < 2 or not len(images):
+        raise ValueError(f"{path} must hold images or rows, got an array of shape {images.shape}")
+    rows = images.reshape(len(images), -1)
+    columns = {str(j): rows[:, j] for j in range(rows.shape[1])}
+    if target is not None and target not in columns:
+        labels = read_idx(target)
+        if labels.shape != (len(images),):
+            raise ValueError(f"{target} must hold {len(images)} labels, got an array of shape {labels.shape}")
+        columns[target] = labels
+    return Table(str(path), columns, False)
 
 
 def _array(column: Any) -> np.ndarray:

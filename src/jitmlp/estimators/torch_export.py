@@ -1,0 +1,63 @@
+"""A fitted estimator as a PyTorch module. To add an activation, add its module to ``ACTIVATIONS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from jitmlp.estimators.conversion import plain_parameters
+from jitmlp.estimators.prediction import Prediction
+
+
+def _module(function: Callable, name: str) -> Any:
+    """A module that applies a function."""
+    import torch
+
+    def forward(self: Any, z: Any) -> Any:
+        return function(torch, z)
+
+    return type(name, (torch.nn.Module,), {"forward": forward})()
+
+
+# name: function of torch.nn and the parameter, which gives a module
+ACTIVATIONS: dict[str, Callable[[Any, float], Any]] = {
+    "identity": lambda nn, p: nn.Identity(),
+    "logistic": lambda nn, p: nn.Sigmoid(),
+    "tanh": lambda nn, p: nn.Tanh(),
+    "relu": lambda nn, p: nn.ReLU(),
+    "leaky_relu": lambda nn, alpha: nn.LeakyReLU(alpha),
+    "elu": lambda nn, alpha: nn.ELU(alpha),
+    "selu": lambda nn, p: nn.SELU(),
+    "swish": lambda nn, beta: nn.SiLU() if beta == 1 else _module(lambda t, z: z * t.sigmoid(beta * z), "Swish"),
+    "gelu": lambda nn, p: nn.GELU(),
+    "gelu_tanh": lambda nn, p: nn.GELU(approximate="tanh"),
+    "softplus": lambda nn, p: nn.Softplus(),
+    "mish": lambda nn, p: nn.Mish(),
+    "exp": lambda nn, p: _module(lambda t, z: t.exp(z), "Exp"),
+    "erf": lambda nn, p: _module(lambda t, z: t.erf(z), "Erf"),
+    "step": lambda nn, p: _module(lambda t, z: (z > 0).to(z.dtype), "Step"),
+    "softmax": lambda nn, p: nn.Softmax(dim=1),
+}
+
+
+def to_torch(estimator: Prediction) -> Any:
+    """The module; see :meth:`jitmlp.estimators.prediction.Prediction.to_torch`."""
+    import torch
+
+    check_is_fitted(estimator)
+    model, parameters = estimator._fitted_model(), plain_parameters(estimator)
+    modules = []
+    for weights, bias, layer in zip(parameters.weights, parameters.biases, model.layers):
+        row = layer.activation
+        if row.name not in ACTIVATIONS or not row.built_in:
+            raise ValueError(f"to_torch knows the activations {sorted(ACTIVATIONS)}, not {row.name!r}")
+        kind = getattr(torch, np.asarray(weights).dtype.name)
+        linear = torch.nn.Linear(weights.shape[0], weights.shape[1], dtype=kind)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(np.array(weights.T, order="C")))
+            linear.bias.copy_(torch.from_numpy(np.array(bias)))
+        modules += [linear, ACTIVATIONS[row.name](torch.nn, layer.parameter)]
+    return torch.nn.Sequential(*modules)

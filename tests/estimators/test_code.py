@@ -1,0 +1,141 @@
+"""Models as C and as PyTorch modules: compiled and run, they say what the estimator says."""
+
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from jitmlp import Activation, MLPClassifier, MLPRegressor
+from jitmlp.estimators import c_export, torch_export
+from jitmlp_kernels.rules.activations import ACTIVATIONS as ROWS
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X, Y = load_digits(return_X_y=True)
+X = X / 16
+NUMBERS = X @ np.random.default_rng(0).normal(size=(64, 2))
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+SOURCE = """
+#include "model.h"
+void rows(const {kind} *x, {kind} *out, int n)
+{{ for (int r = 0; r < n; r++) model_predict(x + r * model_n_inputs, out + r * model_n_outputs); }}
+"""
+CLASSES = "void classes(const {kind} *x, int *out, int n) {{ for (int r = 0; r < n; r++) out[r] = model_predict_class(x + r * model_n_inputs); }}"
+
+
+def compiled(model, folder, rows):
+    """Outputs, and classes where there are any, of the header compiled without a warning."""
+    header = model.to_c(folder / "model.h")
+    assert (folder / "model.h").read_text() == header
+    double = "#define T double" in header
+    kind, dtype = ("double", np.float64) if double else ("float", np.float32)
+    classify = "model_predict_class" in header
+    (folder / "run.c").write_text((SOURCE + CLASSES * classify).format(kind=kind))
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wdouble-promotion", "-O1", "-shared", "-fPIC"]
+    subprocess.run([COMPILER, *flags, "run.c", "-o", "run.so", "-lm"], cwd=folder, check=True)
+    library = ctypes.CDLL(str(folder / "run.so"))
+    rows = np.ascontiguousarray(rows, dtype)
+    out = np.full((len(rows), model.n_outputs_), np.nan, dtype)
+    library.rows(rows.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p), len(rows))
+    chosen = np.full(len(rows), -1, np.int32)
+    if classify:
+        library.classes(rows.ctypes.data_as(ctypes.c_void_p), chosen.ctypes.data_as(ctypes.c_void_p), len(rows))
+    return out, chosen if classify else None
+
+
+def fitted(activation="relu", **options):
+    small = {"initializer": ("normal", 0.02), "learning_rate_init": 1e-4} if activation == "exp" else {}
+    model = MLPClassifier((12, 9), activation=activation, max_iter=3, random_state=0, **small, **options)
+    return model.fit(X[:600], Y[:600])
+
+
+def test_every_activation_has_its_formula():
+    names = {row.name for row in ROWS}
+    assert {*c_export.ACTIVATIONS, "softmax"} == names == set(torch_export.ACTIVATIONS)
+
+
+@needs_compiler
+@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"batch_norm": True, "normalize": "standard"}], ids=str)
+@pytest.mark.parametrize("activation", [
+    *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
+    ("tanh", "relu"),
+], ids=str)  # fmt: skip
+def test_a_header_says_what_the_estimator_says(activation, options, tmp_path):
+    model = fitted(activation, **options)
+    out, chosen = compiled(model, tmp_path, X[600:900])
+    single = options.get("dtype") == "float32"
+    np.testing.assert_allclose(out, model.predict_proba(X[600:900]), rtol=2e-4 if single else 1e-9, atol=1e-12)
+    assert out.dtype == (np.float32 if single else np.float64)
+    assert (model.classes_[chosen] == model.predict(X[600:900])).mean() > (0.99 if single else 0.999)
+
+
+@needs_compiler
+@pytest.mark.parametrize("model, target", [
+    (MLPRegressor(hidden_layer_sizes=(8,)), NUMBERS), (MLPRegressor(hidden_layer_sizes=()), NUMBERS[:, 0]),
+    (MLPRegressor(hidden_layer_sizes=(8, 7, 6), loss="poisson"), Y), (MLPClassifier((8,)), np.array(["b", 'a"\\'])[Y % 2]),
+    (MLPClassifier((8,), out_activation="identity", loss="squared_error"), Y),
+    (MLPClassifier((8,)), np.column_stack([Y > 4, Y % 2]).astype(int)),
+], ids=str)  # fmt: skip
+def test_every_task_as_a_header(model, target, tmp_path):
+    model.set_params(max_iter=5, random_state=0).fit(X, target)
+    out, chosen = compiled(model, tmp_path, X)
+    np.testing.assert_allclose(out, model._outputs(X), rtol=1e-9, atol=1e-12)
+    exclusive = isinstance(model, MLPClassifier) and target.ndim == 1
+    assert (chosen is not None) == exclusive
+    if exclusive:
+        np.testing.assert_array_equal(model.classes_[chosen], model.predict(X))
+
+
+def test_headers_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="not fitted"):
+        MLPClassifier().to_c()
+    with pytest.raises(ValueError, match="identifier"):
+        fitted().to_c(name="3 d")
+    own = fitted(Activation(lambda z: z * z))
+    for convert in (own.to_c, own.to_torch) if torch_available() else (own.to_c,):
+        with pytest.raises(ValueError, match="knows the activations"):
+            convert()
+
+
+def torch_available():
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"batch_norm": True, "normalize": "minmax"}], ids=str)
+@pytest.mark.parametrize("activation", [
+    *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
+], ids=str)  # fmt: skip
+def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options):
+    torch = pytest.importorskip("torch")
+    model = fitted(activation, **options)
+    module = model.to_torch()
+    rows = torch.tensor(X[600:900], dtype=module[0].weight.dtype)
+    single = options.get("dtype") == "float32"
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            module(rows), model.predict_proba(X[600:900]), rtol=2e-4 if single else 1e-6, atol=1e-7
+        )
+        np.testing.assert_allclose(
+            module[:-1](rows), model.predict_logits(X[600:900]), rtol=2e-3 if single else 1e-6, atol=2e-5
+        )
+    loss = torch.nn.CrossEntropyLoss()(module[:-1](rows), torch.tensor(Y[600:900]))
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    before = model.coefs_[0].copy()
+    with torch.no_grad():
+        module[0].weight.zero_()
+    np.testing.assert_array_equal(model.coefs_[0], before)
+
+
+def test_a_regressor_as_a_module():
+    torch = pytest.importorskip("torch")
+    model = MLPRegressor(hidden_layer_sizes=(8,), max_iter=3, random_state=0).fit(X, NUMBERS)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.to_torch()(torch.tensor(X)), model.predict(X), rtol=1e-9)
