@@ -6,11 +6,15 @@ A threshold unit learns AND and OR by Rosenblatt's rule: a mistake adds the samp
 weights. No line separates XOR, and the rule makes mistakes for ever.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import Perceptron
 
+warnings.simplefilter("ignore", ConvergenceWarning)  # of XOR, for which there is no end
 inputs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
 for axis, (name, targets) in zip(axes, {"AND": [0, 0, 0, 1], "OR": [0, 1, 1, 1], "XOR": [0, 1, 1, 0]}.items()):

@@ -6,11 +6,16 @@ The mean squared error of the outputs, and the cross-entropy. Both can train a c
 where a unit is sure and wrong, only the cross-entropy still pushes it hard.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPClassifier
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 X, y = load_digits(return_X_y=True)
 X = X / 16

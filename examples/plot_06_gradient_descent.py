@@ -6,10 +6,15 @@ The slide's loop, in NumPy, and the same by an estimator without hidden layers: 
 gradient descent. Both arrive at the closed form.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPRegressor
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 rng = np.random.default_rng(0)
 x = rng.uniform(0, 2, size=(100, 1))

@@ -7,12 +7,16 @@ epoch, the full batch one smooth step.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPClassifier
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 X, y = load_digits(return_X_y=True)
 X = X / 16

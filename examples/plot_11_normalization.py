@@ -6,13 +6,18 @@ Features of very different sizes make descent zigzag. ``normalize`` scales every
 way into the network; a scaler in a pipeline does the same with a copy of the data.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_wine
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jitmlp import MLPClassifier
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 X, y = load_wine(return_X_y=True)
 options = dict(hidden_layer_sizes=(20,), batch_size=20, max_iter=60, tol=0.0, n_iter_no_change=60, random_state=0)

@@ -7,11 +7,15 @@ mini-batch. A deep sigmoid network that hardly moves without it learns.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPClassifier
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 X, y = load_digits(return_X_y=True)
 epochs = 10 if os.environ.get("SMALL_EXAMPLES") else 40

@@ -7,12 +7,16 @@ weights of the same network under both.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPClassifier
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 X, y = load_digits(return_X_y=True)
 epochs = 15 if os.environ.get("SMALL_EXAMPLES") else 60

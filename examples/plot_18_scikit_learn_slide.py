@@ -24,7 +24,10 @@ elif os.environ.get("SMALL_EXAMPLES"):
     X, y = load_digits(return_X_y=True)
     X = X * (255 / 16)
 else:
-    mnist = fetch_openml("mnist_784", version=1, as_frame=False)
+    try:
+        mnist = fetch_openml("mnist_784", version=1, as_frame=False)
+    except OSError as error:
+        raise SystemExit(f"MNIST cannot be fetched ({error}); set MNIST_DIR to a folder with its files") from None
     X, y = mnist["data"], mnist["target"].astype(int)
 X = X / 255.0
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)

@@ -8,11 +8,15 @@ its derivative is found automatically.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import Activation, MLPRegressor, formulas
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 
 def snake(z, a):

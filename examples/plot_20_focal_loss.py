@@ -6,13 +6,18 @@ Focal loss, of one's own
 and difficult classes count. Only the value is written; the derivative is found automatically.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import recall_score
 from sklearn.model_selection import train_test_split
 
 from jitmlp import Loss, MLPClassifier, formulas
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 
 def focal(a, y):

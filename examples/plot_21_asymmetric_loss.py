@@ -6,10 +6,15 @@ Where too little costs nine times as much as too much (stock that is missing, be
 there), predict high: squared errors below the target weigh nine times.
 """
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import Loss, MLPRegressor, formulas
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 
 def asymmetric(a, y, weight):

@@ -8,11 +8,15 @@ it is in the cache.
 """
 
 import os
+import warnings
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp import MLPClassifier, Optimizer, formulas
+
+warnings.filterwarnings("ignore", category=ConvergenceWarning)  # just so many epochs are wanted
 
 
 def adan(w, g, state, c):
