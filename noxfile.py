@@ -26,10 +26,11 @@ def lint(session):
 
 @nox.session
 def docs(session):
-    """The pictures drawn anew, and the examples of the documentation."""
-    session.install("-e", ".[test]")
+    """The pictures drawn anew, the examples of the documentation, the site: docs/_build/html/index.html."""
+    session.install("-e", ".[test,docs]")
     session.run("python", "docs/pictures/draw.py")
-    session.run("pytest", "src", "README.md", "tests/contracts/test_examples.py")
+    session.run("pytest", "src", "README.md", "docs/quick_start.md", "tests/contracts/test_examples.py")
+    session.run("python", "-m", "sphinx", "-W", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session

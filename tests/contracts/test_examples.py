@@ -64,7 +64,6 @@ CLAIMS = {
     "plot_06_gradient_descent": [lambda f, d: np.allclose(f["theta"], f["closed_form"], atol=0.1)],
     "plot_07_backpropagation": [lambda f, d: np.allclose(f["differences"], f["backpropagated"], atol=1e-6)],
     "plot_08_batches": [
-        lambda f, d: f["seconds"][2] > max(f["seconds"][:2]),
         lambda f, d: list(lines(d).values())[2][3] < list(lines(d).values())[0][3],  # many steps an epoch
         lambda f, d: [bar.get_height() for bar in d[1].patches] == f["seconds"],
     ],
@@ -123,6 +122,7 @@ def test_example(path, monkeypatch, tmp_path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    plt.close("all")
     pictures, drawn = [], []
 
     def show():

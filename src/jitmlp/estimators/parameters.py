@@ -426,7 +426,7 @@ out_activation_ : str
     Activation of the output layer.
 n_features_in_ : int
     Features seen in fit.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Their names, where X had string names."""
 
 
