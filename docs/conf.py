@@ -25,6 +25,7 @@ exclude_patterns = ["_build", "pictures/*.py", "*.py"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "attrs_inline"]
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 templates_path = ["_templates"]
@@ -52,8 +53,8 @@ sphinx_gallery_conf = {
     "doc_module": ("jitmlp",),
     "reference_url": {"jitmlp": None},
 }
-# labels of scikit-learn's pages in docstrings that are inherited; what the configuration holds is no cache
-suppress_warnings = ["ref.ref", "config.cache"]
+# labels and terms of scikit-learn's pages in docstrings that are inherited; what the configuration holds is no cache
+suppress_warnings = ["ref.ref", "ref.term", "config.cache"]
 warnings.filterwarnings("ignore", message=".*FigureCanvasAgg is non-interactive.*")
 
 
@@ -65,7 +66,7 @@ def lead_to_the_gallery(app, name, source):
     for i, text in enumerate(paragraphs):
         found = re.findall(r"\.\./examples/(plot_\w+)\.py", text)
         thumbs = [
-            f"[![{plot}](gallery/images/thumb/sphx_glr_{plot}_thumb.png){{w=170px}}](gallery/{plot}.rst)" for plot in found
+            f"[![{plot}](gallery/images/thumb/sphx_glr_{plot}_thumb.png){{w=250px}}](gallery/{plot}.rst)" for plot in found
         ]
         paragraphs[i] = re.sub(r"\.\./examples/(plot_\w+)\.py", r"gallery/\1.rst", text)
         if thumbs:
