@@ -7,9 +7,9 @@ import warnings
 os.environ.setdefault("SMALL_EXAMPLES", "1")  # the gallery in a minute; without it as in the lecture
 os.environ.setdefault("JITMLP_SILENT", "1")
 
-from sphinx_gallery.sorting import FileNameSortKey  # noqa: E402
+from sphinx_gallery.sorting import FileNameSortKey
 
-from jitmlp import __version__  # noqa: E402
+from jitmlp import __version__
 
 project, author, copyright = "jitmlp", "The jitmlp developers", "The jitmlp developers"
 release = version = __version__
@@ -66,7 +66,8 @@ def lead_to_the_gallery(app, name, source):
     for i, text in enumerate(paragraphs):
         found = re.findall(r"\.\./examples/(plot_\w+)\.py", text)
         thumbs = [
-            f"[![{plot}](gallery/images/thumb/sphx_glr_{plot}_thumb.png){{w=250px}}](gallery/{plot}.rst)" for plot in found
+            f"[![{plot}](gallery/images/thumb/sphx_glr_{plot}_thumb.png){{w=250px}}](gallery/{plot}.rst)"
+            for plot in found
         ]
         paragraphs[i] = re.sub(r"\.\./examples/(plot_\w+)\.py", r"gallery/\1.rst", text)
         if thumbs:

@@ -7,6 +7,7 @@ A test holds README.md and docs/tables.md to what this gives.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -106,11 +107,29 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def bench() -> str:
+    """README's table of times, from ``jitmlp bench --json > docs/pictures/bench.json``."""
+    rows = json.loads((ROOT / "docs" / "pictures" / "bench.json").read_text())["rows"]
+    cells = [
+        (
+            r["work"],
+            f"{1e3 * r['jitmlp_seconds']:.0f} ms",
+            f"{1e3 * r['scikit_learn_seconds']:.0f} ms",
+            f"{r['ratio']:.1f}",
+        )
+        for r in rows
+    ]
+    return _table(["", "jitmlp", "scikit-learn", "ratio"], cells)
+
+
 def readme(text: str) -> str:
-    """README with its table written anew."""
-    begin, end = "<!-- table: additions -->\n", "<!-- end of table -->"
-    before, rest = text.split(begin)
-    return f"{before}{begin}{additions()}\n{end}{rest.split(end)[1]}"
+    """README with its tables written anew."""
+    end = "<!-- end of table -->"
+    for name, table in (("bench", bench), ("additions", additions)):
+        begin = f"<!-- table: {name} -->\n"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}{table()}\n{end}{rest.split(end, 1)[1]}"
+    return text
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The three pictures of the architecture page, drawn from the code.
+"""The three pictures of the architecture page, drawn from the code, and README's of what was measured.
 
 python docs/pictures/draw.py
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib
@@ -14,10 +15,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
+from jitmlp.engine.data import Data
 from jitmlp.engine.layout import Layout
+from jitmlp.engine.program import Plan, Program, training_program
+from jitmlp.engine.workspace import Workspace
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATIONS
 from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
+from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
 
 HERE = Path(__file__).parent
 # Imports point downward only; a test holds the packages to this order
@@ -60,6 +65,14 @@ def example_layout() -> Layout:
     """The layout that the third picture shows: 20-24-3 in float64, Adam, one thread."""
     layers = (Layer(24, ACTIVATIONS["relu"]), Layer(3, ACTIVATIONS["softmax"]))
     return Layout(Model(20, layers, LOSSES["log_loss"], np.dtype("float64")), 8, 1, 2)
+
+
+def example_program() -> Program:
+    """A step of 784-128-64-10, ReLU and softmax, Adam, dense rows."""
+    layers = (*(Layer(n, ACTIVATIONS["relu"]) for n in (128, 64)), Layer(10, ACTIVATIONS["softmax"]))
+    model, adam = Model(784, layers, LOSSES["log_loss"], np.dtype("float32")), OPTIMIZERS["adam"]
+    data = Data(np.zeros((2, 784), np.float32), np.zeros(2, int))
+    return training_program(model, Workspace(model, 200, 1, adam).operands, data.kind, adam, Plan())
 
 
 def _sheet(width, height):
@@ -158,7 +171,46 @@ def draw_array():
     return figure
 
 
-PICTURES = {"floors": draw_floors, "way": draw_way, "array": draw_array}
+def draw_phases():
+    """The phases of a step of a classifier with two hidden layers, and their calls, from the program itself."""
+    program = example_program()
+    ends = [*(first for *_, first in program.phases[1:]), len(program.calls)]
+    names = [
+        [wanted.body.__name__ for wanted, _ in program.calls[first:last]]
+        for (*_, first), last in zip(program.phases, ends)
+    ]
+    figure, axes = _sheet(9, 0.27 * max(map(len, names)) + 1.2)
+    for i, ((by_rows, *_), calls) in enumerate(zip(program.phases, names)):
+        who = "for every 64 rows of a thread's share" if by_rows else "once a thread, for the weights that it owns"
+        axes.text(i, 0.6, f"phase {i + 1}: {'rows' if by_rows else 'weights'}", weight="bold", fontsize=10)
+        axes.text(i, 0.1, who, fontsize=9)
+        for j, name in enumerate(calls):
+            axes.text(
+                i + 0.02, -0.8 - j, name, family="monospace", fontsize=8, va="center",
+                bbox={"boxstyle": "round,pad=0.25", "fc": "#dbe9f6", "ec": "#555555", "lw": 0.5},
+            )  # fmt: skip
+        if i:
+            axes.axvline(i - 0.05, color="#b03030", linestyle="--")
+            axes.text(
+                i - 0.06, -0.3, "all threads meet", rotation=90, va="top", ha="right", fontsize=8, color="#b03030"
+            )
+    axes.set(xlim=(-0.05, len(names)), ylim=(-max(map(len, names)) - 0.8, 1.1))
+    return figure
+
+
+def draw_bench():
+    """Times beside scikit-learn's, from ``jitmlp bench --json > docs/pictures/bench.json``."""
+    rows = json.loads((HERE / "bench.json").read_text())["rows"][::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(rows) + 0.6), layout="constrained")
+    bars = axes.barh([row["work"] for row in rows], [row["ratio"] for row in rows], color="#4878a8")
+    axes.bar_label(bars, [f"{row['ratio']:.1f}" for row in rows], padding=4)
+    axes.axvline(1, color="#555555", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(xlabel="scikit-learn's time / jitmlp's", xlim=(0, 1.1 * max(row["ratio"] for row in rows)))
+    return figure
+
+
+PICTURES = {"floors": draw_floors, "way": draw_way, "array": draw_array, "phases": draw_phases, "bench": draw_bench}
 
 if __name__ == "__main__":
     matplotlib.rcParams["svg.hashsalt"] = "jitmlp"

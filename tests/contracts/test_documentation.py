@@ -58,3 +58,33 @@ def test_the_reliability_page_names_tests_that_exist():
         if len(cells) == 5 and cells[1].strip().isdigit():
             for words in re.findall(r"(?<![\w/`.])([a-z]+(?:_[a-z0-9]+)+)", cells[3]):
                 assert f"def test_{words}" in text or f"def {words}" in text or words in ("check_estimator",), words
+
+
+def test_the_distributions_description_has_no_link_that_breaks_outside():
+    from importlib.metadata import metadata
+
+    found = metadata("jitmlp")
+    text = found.get_payload() or found["Description"]
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(links) >= 10 and all(link.startswith("https://") for link in links)
+    relative = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", (ROOT / "README.md").read_text())
+    for link in relative:
+        assert any(other.endswith(f"/main/{link}") for other in links), f"{link}: pip install -e . again"
+    for kind, suffix in (("raw", ".svg"), ("blob", ".md")):
+        assert all(f"/{kind}/main/" in link for link in links if link.endswith(suffix))
+
+
+def test_the_picture_of_times_is_that_of_the_table():
+    sys.path.insert(0, str(ROOT / "docs" / "pictures"))
+    import json
+
+    import draw
+    from matplotlib import pyplot
+
+    rows = json.loads((ROOT / "docs" / "pictures" / "bench.json").read_text())["rows"]
+    axes = draw.draw_bench().axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [row["ratio"] for row in rows[::-1]]
+    for row in rows:
+        assert row["ratio"] == row["scikit_learn_seconds"] / row["jitmlp_seconds"]
+        assert f"| {row['work']} |" in (ROOT / "README.md").read_text()
+    pyplot.close("all")

@@ -414,3 +414,17 @@ def test_an_impossible_vector_width_is_refused(tmp_path):
     environment = {**os.environ, "JITMLP_VECTOR_BYTES": "24"}
     done = subprocess.run([sys.executable, "-c", "import jitmlp"], env=environment, capture_output=True, text=True)
     assert "JITMLP_VECTOR_BYTES must be 8, 16, 32 or 64, got '24'" in done.stderr
+
+
+def test_what_is_said_goes_through_the_logger(tmp_path):
+    """To standard error where nobody has set it up; else wherever, and only if, that is wanted."""
+    fit = "import logging, jitmlp\nfrom jitmlp_kernels.link import progress\n"
+    say = "with progress.waiting(2, lambda: 'here') as step: step('a')\n"
+    plain, errors = run(fit + say + say, tmp_path)
+    assert errors == "jitmlp: compiling kernels, once; they are kept in here\n"
+    _, errors = run(fit + "logging.basicConfig(level='INFO', format='%(name)s said %(message)s')\n" + say, tmp_path)
+    assert errors == "jitmlp said compiling kernels, once; they are kept in here\n"
+    _, errors = run(fit + "logging.basicConfig()\n" + say, tmp_path)
+    assert errors == ""
+    _, errors = run(fit + "logging.getLogger('jitmlp').setLevel('ERROR')\n" + say, tmp_path)
+    assert errors == ""

@@ -1,7 +1,8 @@
-"""What a first fit waits for: a moving line in a terminal, one line elsewhere."""
+"""What a first fit waits for: a moving line in a terminal, one line of the logger ``jitmlp`` elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 SILENT_VARIABLE = "JITMLP_SILENT"
 silent = os.environ.get(SILENT_VARIABLE, "") not in ("", "0")
 _told = False
+logger = logging.getLogger("jitmlp")
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def waiting(count: int, find_folder=None):
         _told = True
         place = find_folder() if find_folder else None
         kept = f"; they are kept in {place}" if place else ""
-        _write(f"jitmlp: compiling kernels, once{kept}\n")
+        _log(f"compiling kernels, once{kept}")
 
     def step(label: str) -> None:
         nonlocal done
@@ -39,6 +41,23 @@ def waiting(count: int, find_folder=None):
     finally:
         if moving:
             _write("\r\x1b[K")
+
+
+class _StandardError(logging.Handler):
+    """Writes to whatever standard error is now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write(self.format(record) + "\n")
+
+
+def _log(message: str) -> None:
+    """Log it; where nobody has set up the logger, it goes to standard error."""
+    if logger.level == logging.NOTSET and not logger.hasHandlers():
+        handler = _StandardError()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    logger.info(message)
 
 
 def _write(text: str) -> None:

@@ -73,7 +73,7 @@ class LossCurveDisplay(Display):
             epochs = np.arange(1, len(self.validation_score) + 1)
             options = {"color": "C2", **line}
             self.lines_ += right.plot(epochs, self.validation_score, **options, label="validation score")
-        ax.legend(handles=self.lines_)
+        ax.legend(handles=self.lines_, loc="center right")  # where neither falling nor rising curves end
         return self
 
 
