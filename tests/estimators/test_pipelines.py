@@ -103,11 +103,11 @@ class TestScikitLearn:
         weights = np.where(Y == 0, 10.0, 1.0)
         with sklearn.config_context(enable_metadata_routing=True):
             model = network().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-            found = cross_validate(make_pipeline(model), X, Y, cv=2, params={"sample_weight": weights},
+            found = cross_validate(model, X, Y, cv=2, params={"sample_weight": weights},
                                    return_estimator=True, return_indices=True)  # fmt: skip
         rows = found["indices"]["train"][0]
         alone = network().fit(X[rows], Y[rows], sample_weight=weights[rows])
-        np.testing.assert_array_equal(found["estimator"][0][-1].coefs_[0], alone.coefs_[0])
+        np.testing.assert_array_equal(found["estimator"][0].coefs_[0], alone.coefs_[0])
 
 
 class TestOtherTools:

@@ -281,6 +281,7 @@ def test_a_filled_folder_that_cannot_be_written_is_used(warm, tmp_path):
     """As by another user: what could be made or written there is refused."""
     code = """
 import tempfile
+import scipy.io  # whose older releases need a file of their own
 from jitmlp_kernels.link import folder
 def refuse(*arguments, **options):
     raise PermissionError(13, "Permission denied")

@@ -57,6 +57,12 @@ def _cpus() -> int:
     return _counted[key]
 
 
+def _asked_for() -> int | None:
+    """``OMP_NUM_THREADS``: what Dask and Ray tell a worker of its share of the cores, and scikit-learn goes by too."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(asked) if asked.isdigit() and int(asked) > 0 else None
+
+
 def available_threads(n_threads: int | None = None) -> int:
     """Threads that a call may use.
 
@@ -64,12 +70,12 @@ def available_threads(n_threads: int | None = None) -> int:
     ----------
     n_threads : int, optional
         The user's wish; None or -1 for all. Never more than the CPUs that this
-        process may use, than Numba's mask, or than 1 in a joblib worker that is
-        limited to 1.
+        process may use, than Numba's mask, than ``OMP_NUM_THREADS``, or than 1 in a
+        joblib worker that is limited to 1.
     """
     if _forked or numba.config.DISABLE_JIT:
         return 1
-    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus())
+    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus(), _asked_for() or 10**6)
     if isinstance(n_threads, Integral) and n_threads > 0:
         limit = min(limit, int(n_threads))
     return max(1, limit)
