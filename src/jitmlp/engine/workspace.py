@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +136,7 @@ class Workspace:
         self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
         self._shares: dict[int, tuple[int, np.ndarray]] = {}  # addresses, and what keeps them alive
         self._jobs: dict[object, Job] = {}
+        self._prepared: tuple | None = None  # what the training job was filled in for, and the job
         self._entries: list[np.ndarray] = []  # room for those of a mini-batch of sparse rows
 
     # Parameters in and out
@@ -236,6 +239,9 @@ class Workspace:
     def all_finite(self) -> bool:
         """Whether no parameter and nothing of the optimizer's state is NaN or infinite."""
         state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
+        with np.errstate(all="ignore"):  # finite squares are faster found than finite numbers
+            if all(math.isfinite(part.dot(part)) for part in (*self._snapshot_parts(), state)):
+                return True
         if all(np.isfinite(part).all() for part in (*self._snapshot_parts(), state)):
             return True
         # it may be the padding, which nobody reads
@@ -296,26 +302,38 @@ class Workspace:
         ValueError
             If the data do not fit the network.
         """
-        data.check(self.model.n_features, self.model.n_outputs, trained=True)
         order = self._checked_order(data, order)
         if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
             raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
         table = np.ascontiguousarray(table, np.float64)
-        job = self.training_job(data, constraints)
-        job.set(
-            **self.asked(constraints, table),
-            **data.fields,
-            **data.training_fields,
-            **self._room_for_entries(data, batch_size),
-            order=order.ctypes.data,
-            n_order=len(order),
-            batch_size=batch_size,
-            first_step=first_step,
-            seed=seed,
-            last_phase=len(job.phases) * len(table),
-        )
+        job = self._prepared_job(data, constraints, batch_size, table)
+        fields = job.fields
+        fields.order, fields.n_order = address(order), len(order)
+        fields.coefficients, fields.last_phase = address(table), len(job.phases) * len(table)
+        fields.first_step, fields.seed = first_step, seed
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
+
+    def _prepared_job(self, data: Data, constraints: Constraints, batch_size: Any, table: np.ndarray) -> Job:
+        """The job with all that stays the same from chunk to chunk: most are so small that this would take longer."""
+        known = self._prepared
+        if (
+            known is None
+            or known[0]() is not data
+            or known[1] is not constraints
+            or known[2:4] != (batch_size, table.shape[1:])
+        ):
+            data.check(self.model.n_features, self.model.n_outputs, trained=True)
+            job = self.training_job(data, constraints)
+            job.set(
+                **self.asked(constraints, table),
+                **data.fields,
+                **data.training_fields,
+                **self._room_for_entries(data, batch_size),
+                batch_size=batch_size,
+            )
+            self._prepared = known = (weakref.ref(data), constraints, batch_size, table.shape[1:], job)
+        return known[-1]
 
     def asked(self, constraints: Constraints, table: np.ndarray) -> dict[str, Any]:
         """Fields of a job for what is asked of the parameters, and the optimizer's coefficients."""
@@ -346,7 +364,7 @@ class Workspace:
 
     def _checked_order(self, data: Data, order: np.ndarray) -> np.ndarray:
         order = np.ascontiguousarray(order, np.int64)
-        if len(order) and not (order.min() >= 0 and order.max() < data.n_samples):
+        if len(order) and order.view(np.uint64).max() >= data.n_samples:  # negative numbers are large ones
             raise ValueError(f"rows must lie in [0, {data.n_samples}), got {order.min()} to {order.max()}")
         return order
 
@@ -357,8 +375,13 @@ class Workspace:
         """
         share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
         loss = float(self.total[0] * share + self.penalties.sum())
-        self.total[:], self.penalties[:] = 0, 0
+        self.forget_loss()
         return loss
+
+    def forget_loss(self) -> None:
+        """Begin the sum of the losses anew."""
+        self.total[0] = 0.0
+        self.penalties.fill(0.0)
 
     def predict(self, data: Data, order: np.ndarray | None = None) -> np.ndarray:
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""

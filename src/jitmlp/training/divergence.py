@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jitmlp.engine.workspace import Workspace
@@ -54,7 +56,8 @@ class Divergence:
         total = self.workspace.total[0]
         if self.first_loss is None and n_rows:
             self.first_loss = abs(float(total)) / n_rows
-        if not np.isfinite(total) or not np.isfinite(self.workspace.penalties).all():
+        penalties = self.workspace.penalties
+        if not math.isfinite(total) or not (math.isfinite(penalties.sum()) or np.isfinite(penalties).all()):
             raise Diverged(self.explain(rate))
 
     def end_epoch(self, rate: float) -> None:

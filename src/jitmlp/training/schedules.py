@@ -180,6 +180,11 @@ class Rate:
         schedule = self.schedule.name if isinstance(self.schedule, Schedule) else self.schedule
         return schedule, float(self.initial), tuple(sorted(self.parameters.items()))
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all steps of an epoch have the rate of the state."""
+        return isinstance(self.schedule, Schedule) and self.schedule.factor is None
+
     def rates(
         self, state: RateState, first_step: int, n_steps: int, max_epochs: int, cyclic: bool = False
     ) -> np.ndarray:
@@ -190,11 +195,12 @@ class Rate:
         ValueError
             If a schedule of the user's own gives anything but numbers >= 0.
         """
+        if self.is_even:
+            return np.full(n_steps, state.rate)
         steps = np.arange(first_step, first_step + n_steps)
         if not isinstance(self.schedule, Schedule):
             return self._of_user(steps)
-        if self.schedule.factor is None:
-            return np.full(n_steps, state.rate)
+        assert self.schedule.factor is not None
         total = n_steps * max_epochs
         if cyclic:
             steps = steps % total

@@ -14,6 +14,8 @@ from jitmlp.model.model import Model
 from jitmlp.training.divergence import Divergence
 from jitmlp.training.recipe import OptimizerState, Recipe, Start
 
+AHEAD = 256  # steps whose coefficients are computed at once, where epochs are shorter and the rate stays
+
 
 class Trainer:
     """A network in training: steps, learning rate, the optimizer's state.
@@ -55,6 +57,7 @@ class Trainer:
         self.threads = ThreadChoice(recipe.n_threads)
         self.divergence = Divergence(workspace)
         self.epoch_rates = np.empty(0)
+        self._ahead: tuple[int, float, np.ndarray] = (0, np.nan, np.empty((0, 0)))
 
     def run_epoch(self, data: Data, order: np.ndarray) -> float:
         """One pass over the rows ``order``; returns the mean loss, penalty included.
@@ -71,7 +74,7 @@ class Trainer:
         n_steps = -(-len(order) // batch_size)
         rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates = rates
-        workspace.take_loss()
+        workspace.forget_loss()
         done = 0
         while done < n_steps:
             n_threads, limit = self.threads.next()
@@ -90,7 +93,16 @@ class Trainer:
 
     def _table(self, rates: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The optimizer's coefficients of steps, for all parameters or for each layer's weights and vectors."""
-        recipe = self.recipe
+        recipe, n_steps = self.recipe, len(rates)
+        if not recipe.layer_rates and recipe.rate.is_even and n_steps < AHEAD:
+            first, rate, table = self._ahead
+            place = int(numbers[0]) - first
+            if rate != rates[0] or not 0 <= place <= len(table) - n_steps:
+                first, rate, place = int(numbers[0]), rates[0], 0
+                steps = np.arange(first, first + AHEAD, dtype=float)
+                table = self.optimizer.table(np.full(AHEAD, rate), steps, recipe.hyperparameters)
+                self._ahead = first, rate, table
+            return table[place : place + n_steps]
         if not recipe.layer_rates:
             return self.optimizer.table(rates, numbers, recipe.hyperparameters)
         tables = {
