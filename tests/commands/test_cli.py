@@ -298,6 +298,17 @@ def test_export_to_c(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("name", ["übung", "_m", "2nd", "a b", "x"])
+def test_names_that_c_accepts(name):
+    from jitmlp.commands.export import identifier
+
+    assert (
+        identifier(name).isidentifier()
+        and identifier(name)[0] in "abcdefghijklmnopqrstuvwxyz"
+        and identifier(name).isascii()
+    )
+
+
 def test_bench_says_what_it_measured(monkeypatch, capsys):
     from jitmlp.commands import bench
 

@@ -72,8 +72,8 @@ def test_close_is_called_whatever_fails(fails_in):
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"dtype": "float32"}], ids=str)
 @pytest.mark.parametrize("average, first", [
     (WeightAverage(), 9), (WeightAverage(start=0.0), 0), (WeightAverage(start=4), 4), (WeightAverage(0.8, start=2), 2),
-    (WeightAverage(0.0), 9), (WeightAverage(start=100), 100),
-], ids=["swa", "all", "from 4", "ema", "no memory", "never"])  # fmt: skip
+    (WeightAverage(0.0), 9), (WeightAverage(start=np.float32(0.5)), 6),
+], ids=["swa", "all", "from 4", "ema", "no memory", "half"])  # fmt: skip
 def test_the_average_is_that_of_the_epochs_weights(average, first, options):
     average, recorder = pickle.loads(pickle.dumps(average)), Recorder()
     common = dict(hidden_layer_sizes=(8,), max_iter=12, tol=0, random_state=0, **options)
@@ -92,6 +92,65 @@ def test_the_average_is_that_of_the_epochs_weights(average, first, options):
     again = model.fit(X, Y).coefs_[0]
     np.testing.assert_array_equal(again, MLPClassifier(**common, callback=average).fit(X, Y).coefs_[0])
     assert (model.predict(X) == pickle.loads(pickle.dumps(model)).predict(X)).all()
+
+
+def test_an_average_of_nothing_is_warned_of_and_partial_fit_is_not_averaged():
+    with pytest.warns(UserWarning, match="no weights were averaged"):
+        MLPClassifier((8,), max_iter=3, callback=WeightAverage(start=10)).fit(X, Y)
+    common = dict(hidden_layer_sizes=(8,), random_state=0)
+    plain = MLPClassifier(**common).partial_fit(X, Y, classes=np.unique(Y))
+    for callback in (WeightAverage(start=0), ProgressBar(), LearningRateFinder()):
+        other = MLPClassifier(**common, callback=callback).partial_fit(X, Y, classes=np.unique(Y))
+        np.testing.assert_array_equal(other.coefs_[0], plain.coefs_[0])
+
+
+@pytest.mark.parametrize("wanted, word", [
+    ({"learning_rate_init": -1}, "learning_rate_init"), ({"batch_size": 0}, "batch_size"), ({"lerning_rate": 3}, "lerning_rate"),
+    ({"solver": "sgd"}, "not solver"), ({"dropout": 0.5}, "not dropout"), ({"layer_rates": (1,)}, "layer_rates"),
+], ids=str)  # fmt: skip
+def test_what_a_callback_cannot_set_is_refused(wanted, word):
+    recorder = Recorder(wanted)
+    with pytest.raises(ValueError, match=word):
+        MLPClassifier((8,), max_iter=2, callback=recorder).fit(X, Y)
+    assert recorder.heard[-1] == "close"
+
+
+def test_every_callback_is_closed_and_classes_are_refused():
+    good, bad = Recorder(), Recorder(fails_in="close")
+    for order in ([good, bad], [bad, good]):
+        good.heard.clear()
+        with pytest.raises(RuntimeError, match="close"):
+            MLPClassifier((8,), max_iter=2, callback=order).fit(X, Y)
+        assert good.heard[-1] == "close"
+    with pytest.raises(ValueError, match="an instance"):
+        MLPClassifier((8,), callback=ProgressBar).fit(X, Y)
+
+
+@pytest.mark.parametrize("form", ["csr_matrix", "coo_array", "csc_matrix", "lil_matrix"])
+def test_ready_callbacks_take_sparse_rows(form):
+    sparse = pytest.importorskip("scipy.sparse")
+    callbacks = [ProgressBar(silent=True), LearningRateFinder(steps=20), WeightAverage(start=0)]
+    common = dict(hidden_layer_sizes=(8,), max_iter=3, random_state=0)
+    model = MLPClassifier(**common, callback=callbacks).fit(getattr(sparse, form)(X), Y)
+    dense = MLPClassifier(**common, callback=callbacks).fit(X, Y)
+    np.testing.assert_allclose(model.coefs_[0], dense.coefs_[0])
+
+
+@pytest.mark.parametrize("wrong", [(X, Y[:10]), (X, None), (X[:0], Y[:0])], ids=["lengths", "no y", "no rows"])
+def test_a_finder_leaves_the_word_to_fit(wrong):
+    messages = []
+    for callback in (None, LearningRateFinder()):
+        with pytest.raises(ValueError) as raised:
+            MLPClassifier(callback=callback).fit(*wrong)
+        messages.append(str(raised.value))
+    assert messages[0] == messages[1]
+
+
+def test_a_finder_goes_on_where_the_fit_would():
+    model = MLPClassifier((16,), max_iter=40, warm_start=True, random_state=0).fit(X, Y)
+    finder = LearningRateFinder(steps=20).find(model, X, Y)
+    assert finder.losses_[0] < 1.2 * model.loss_ + 0.1
+    assert LearningRateFinder(steps=20).find(clone(model), X, Y).losses_[0] > 2
 
 
 @pytest.mark.parametrize("wrong", [{"decay": 1.0}, {"decay": -0.1}, {"start": -1}, {"start": 1.5}])

@@ -100,6 +100,30 @@ def test_headers_that_cannot_be_are_refused():
             convert()
 
 
+@needs_compiler
+@pytest.mark.parametrize("labels", [["😀", "b"], ["a\x01", "b\x7f"], ["??/", '"\\\n'], ["*/", "ü%d"]], ids=str)
+def test_labels_and_names_of_any_characters(labels, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X[:, :3], columns=["*\\\n/ int bad;", "/*", "ü"])
+    model = MLPClassifier((4,), max_iter=3, random_state=0).fit(frame, np.array(labels)[Y % 2])
+    text = SOURCE + CLASSES + "const char *label(int i) {{ return model_classes[i]; }}"
+    (tmp_path / "run.c").write_text(text.format(kind="double"))
+    model.to_c(tmp_path / "model.h")
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC"]
+    subprocess.run([COMPILER, *flags, "run.c", "-o", "run.so", "-lm"], cwd=tmp_path, check=True)
+    library = ctypes.CDLL(str(tmp_path / "run.so"))
+    library.label.restype = ctypes.c_char_p
+    assert [library.label(i).decode() for i in range(2)] == list(model.classes_)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_make_no_header(value):
+    model = fitted()
+    model.coefs_[1] = np.full_like(model.coefs_[1], value)
+    with pytest.raises(ValueError, match="finite"):
+        model.to_c()
+
+
 def torch_available():
     try:
         import torch  # noqa: F401
@@ -112,7 +136,7 @@ def torch_available():
 @pytest.mark.parametrize("activation", [
     *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
 ], ids=str)  # fmt: skip
-def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options):
+def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options, tmp_path):
     torch = pytest.importorskip("torch")
     model = fitted(activation, **options)
     module = model.to_torch()
@@ -128,6 +152,10 @@ def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options
     loss = torch.nn.CrossEntropyLoss()(module[:-1](rows), torch.tensor(Y[600:900]))
     loss.backward()
     assert all(parameter.grad is not None for parameter in module.parameters())
+    torch.save(module, tmp_path / "module.pt")
+    back = torch.load(tmp_path / "module.pt", weights_only=False)
+    with torch.no_grad():
+        assert torch.equal(back(rows), module(rows))
     before = model.coefs_[0].copy()
     with torch.no_grad():
         module[0].weight.zero_()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.exceptions import DataConversionWarning
 from sklearn.inspection import DecisionBoundaryDisplay, PartialDependenceDisplay
 
 import jitmlp
@@ -97,6 +98,36 @@ def test_the_layers_activations_and_gradients(options):
     assert LayersDisplay.from_estimator(model, X).ax_.shape == (1, 3)
 
 
+def test_targets_as_fit_takes_them_and_no_others():
+    pandas, sparse = pytest.importorskip("pandas"), pytest.importorskip("scipy.sparse")
+    words = np.array(["se", "ve", "vi"])[Y % 3]
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, words)
+    plain = LayersDisplay.from_estimator(model, X, words).gradients[0]
+    np.testing.assert_array_equal(LayersDisplay.from_estimator(model, X, list(words)).gradients[0], plain)
+    with pytest.warns(DataConversionWarning):
+        column = LayersDisplay.from_estimator(model, X, pandas.DataFrame({"y": words})).gradients[0]
+    np.testing.assert_array_equal(column, plain)
+    with pytest.raises(ValueError, match="classes"):
+        LayersDisplay.from_estimator(model, X, np.where(words == "se", "sf", words))
+    labels = np.column_stack([Y > 4, Y % 2, Y > 7]).astype(int)
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, labels)
+    np.testing.assert_array_equal(
+        LayersDisplay.from_estimator(model, X, sparse.csr_matrix(labels)).gradients[0],
+        LayersDisplay.from_estimator(model, X, labels).gradients[0],
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"units": 0}, {"units": 21}, {"shape": 64}, {"shape": (8, 4, 2)}], ids=str)
+def test_pictures_that_cannot_be_are_refused(model, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        WeightsDisplay.from_estimator(model, **wrong)
+    mask = np.arange(20) % 2 == 0
+    assert len(WeightsDisplay.from_estimator(model, units=mask).images_) == 10
+    with pytest.raises(ValueError, match="lbfgs"):
+        LearningRateDisplay.from_estimator(MLPClassifier(solver="lbfgs"), n_samples=10)
+    assert LossCurveDisplay.from_estimator(model, label="mine").lines_[0].get_label() == "mine"
+
+
 def test_scikit_learns_own_displays_take_the_estimators():
     two = MLPClassifier((8,), max_iter=30, random_state=0).fit(X[:, 10:12], Y > 4)
     found = DecisionBoundaryDisplay.from_estimator(
@@ -130,6 +161,11 @@ class TestSummary:
         assert ("normalized" in text) == ("normalize" in options) and ("elu(0.5)" in text) == ("normalize" in options)
         rows = [line for line in text.splitlines() if line.startswith(("inputs", "hidden", "output"))]
         assert [row.split()[2 if row.startswith("hidden") else 1] for row in rows] == ["64", "20", "12", "10"]
+
+    def test_it_is_of_the_fitted_network_not_of_the_next(self):
+        model = MLPClassifier((8,), max_iter=2, batch_norm=True).fit(X, Y)
+        text = model.summary()
+        assert model.set_params(batch_norm=False, dropout=(0.1, 0.2, 0.3)).summary() == text
 
     def test_networks_show_themselves(self):
         network = MLPClassifier((20,), max_iter=2, random_state=0).fit(X, Y).network_

@@ -85,6 +85,19 @@ def test_a_clipped_norm_is_that_of_what_is_trained():
     assert not np.array_equal(mine.coefs_[1], below.coefs_[1])
 
 
+@pytest.mark.parametrize("rates", [(0, 1), (1, 0), ((0, 1), 1), ((1, 0), 1)], ids=str)
+def test_a_clipped_norm_forgets_what_is_frozen_later(rates):
+    """Between two calls of ``partial_fit``, whose network stays in memory."""
+    import pickle
+
+    common = dict(solver="sgd", momentum=0, clip_norm=0.01, learning_rate_init=0.5, shuffle=False, random_state=0)
+    model = MLPClassifier((8,), **common).partial_fit(X * 100, Y, classes=np.unique(Y)).set_params(layer_rates=rates)
+    copy = pickle.loads(pickle.dumps(model))  # whose network does not
+    for a, b in zip(parts(model.partial_fit(X, Y)), parts(copy.partial_fit(X, Y))):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
 @pytest.mark.parametrize("name", ["alpha", "l1"])
 def test_each_layer_has_its_own_penalty(name):
     options, penalties = {**ONE_STEP, "solver": "gradient_descent", "learning_rate_init": 0.1}, (0.5, 0.0, 30.0)
@@ -108,7 +121,7 @@ def test_lbfgs_has_a_penalty_a_layer():
     {"layer_rates": (1, 1)}, {"layer_rates": (1, 1, -1)}, {"layer_rates": (1, "x", 1)}, {"layer_rates": (0, 0, 0)},
     {"layer_rates": (1, (1, 1, 1), 1)}, {"layer_rates": (0, 1, 1), "batch_norm": True}, {"alpha": (1, 1)},
     {"l1": (0, np.nan, 0)}, {"layer_rates": (0, 1, 1), "solver": "lbfgs"}, {"layer_rates": 0.5},
-    {"l1": (0, 0.1, 0), "solver": "lbfgs"}, {"alpha": (1, "x", 1)},
+    {"l1": (0, 0.1, 0), "solver": "lbfgs"}, {"alpha": (1, "x", 1)}, {"alpha": ((1, 2), 3, 4)},
 ], ids=str)  # fmt: skip
 def test_what_does_not_fit_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="by default beside the model")
 
 
+def identifier(name: str) -> str:
+    """A name that C accepts."""
+    name = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return name if name[:1].isalpha() else f"m_{name}"
+
+
 def run(options: argparse.Namespace) -> int:
     """Load, convert, write."""
     model = load(options.model)
@@ -31,9 +37,7 @@ def run(options: argparse.Namespace) -> int:
     if options.to == "onnx":
         model.to_onnx(path)
     elif options.to == "c":
-        model.to_c(
-            path, name=re.sub(r"\W", "_", f"m_{path.stem}" if path.stem[:1].isdigit() else path.stem, flags=re.ASCII)
-        )
+        model.to_c(path, name=identifier(path.stem))
     else:
         buffer = io.BytesIO()
         joblib.dump(model.to_sklearn(), buffer)

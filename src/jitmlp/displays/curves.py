@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitmlp.displays.base import Display, history_of
-from jitmlp.estimators.solvers import mini_batch_size, rate_of
+from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, rate_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -65,14 +65,14 @@ class LossCurveDisplay(Display):
         for name, values in (("training loss", self.loss), ("validation loss", self.validation_loss)):
             if values is not None:
                 epochs = np.arange(1, len(values) + 1)
-                self.lines_ += ax.plot(epochs, values, **{"color": f"C{len(self.lines_)}", **line}, label=name)
+                self.lines_ += ax.plot(epochs, values, **{"color": f"C{len(self.lines_)}", "label": name, **line})
         ax.set(xlabel="epoch", ylabel="loss")
         if self.validation_score is not None:
             right = ax.twinx()
             right.set_ylabel("validation score")
             epochs = np.arange(1, len(self.validation_score) + 1)
             options = {"color": "C2", **line}
-            self.lines_ += right.plot(epochs, self.validation_score, **options, label="validation score")
+            self.lines_ += right.plot(epochs, self.validation_score, **{"label": "validation score", **options})
         ax.legend(handles=self.lines_, loc="center right")  # where neither falling nor rising curves end
         return self
 
@@ -118,6 +118,8 @@ class LearningRateDisplay(Display):
             return cls(np.arange(1, len(rates) + 1), np.asarray(rates)).plot(ax, **line)
         if not n_samples >= 1:
             raise ValueError(f"n_samples must be >= 1, got {n_samples!r}")
+        if not is_stochastic(estimator.solver):
+            raise ValueError("solver='lbfgs' has no learning rate to draw")
         rate = rate_of(estimator)
         steps, epochs = -(-n_samples // mini_batch_size(estimator, n_samples)), int(estimator.max_iter)
         state, rates = rate.start, []

@@ -36,8 +36,9 @@ class WeightsDisplay(Display):
     """
 
     def __init__(self, weights: Any, shape: tuple[int, ...]) -> None:
-        self.weights, self.shape = np.asarray(weights), tuple(shape)
-        if int(np.prod(self.shape)) != len(self.weights) or len(self.shape) not in (2, 3):
+        self.weights, self.shape = np.asarray(weights), tuple(np.atleast_1d(shape).tolist())
+        colours = len(self.shape) == 3 and self.shape[2] in (3, 4)
+        if int(np.prod(self.shape)) != len(self.weights) or not (len(self.shape) == 2 or colours):
             raise ValueError(f"shape must be that of an image of {len(self.weights)} features, got {shape!r}")
 
     @classmethod
@@ -65,8 +66,11 @@ class WeightsDisplay(Display):
                 raise ValueError(f"shape must be given: {len(weights)} features are no square")
             shape = side, side
         if np.ndim(units) == 0:
+            if not 1 <= units <= weights.shape[1]:
+                raise ValueError(f"units must lie between 1 and {weights.shape[1]}, or be a sequence, got {units!r}")
             units = np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[: int(units)]
-        return cls(weights[:, np.asarray(units, int)], shape).plot(ax, cmap)
+        chosen = np.asarray(units)
+        return cls(weights[:, chosen if chosen.dtype == bool else chosen.astype(int)], shape).plot(ax, cmap)
 
     def plot(self, ax: Any = None, cmap: Any = "RdBu_r") -> Self:
         """Draw, each unit in axes of its own."""
@@ -135,7 +139,11 @@ class LayersDisplay(Display):
         """
         check_is_fitted(estimator)
         rows, network = estimator._checked_rows(X), estimator.network_
-        gradients = [] if y is None else network.gradients(rows, estimator._task().encode(np.asarray(y)))[0]
+        gradients = []
+        if y is not None:
+            draft = estimator._draft()
+            _, y, task = estimator._validate_input(draft, X, y, True, False)  # raises for classes that are not known
+            gradients = network.gradients(rows, task.encode(y))[0]
         return cls(network.activations(rows)[1:], gradients).plot(bins=bins)
 
     def plot(self, ax: Any = None, bins: int = 40) -> Self:

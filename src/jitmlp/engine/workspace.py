@@ -239,8 +239,9 @@ class Workspace:
     def all_finite(self) -> bool:
         """Whether no parameter and nothing of the optimizer's state is NaN or infinite."""
         state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
-        with np.errstate(all="ignore"):  # finite squares are faster found than finite numbers
-            if all(math.isfinite(part.dot(part)) for part in (*self._snapshot_parts(), state)):
+        # a finite sum has finite terms, and takes half as long; not dot, whose threads would spin beside the kernels'
+        with np.errstate(all="ignore"):
+            if all(math.isfinite(part.sum()) for part in (*self._snapshot_parts(), state)):
                 return True
         if all(np.isfinite(part).all() for part in (*self._snapshot_parts(), state)):
             return True
@@ -325,6 +326,7 @@ class Workspace:
         ):
             data.check(self.model.n_features, self.model.n_outputs, trained=True)
             job = self.training_job(data, constraints)
+            self._squares[:] = 0  # of what is frozen now
             job.set(
                 **self.asked(constraints, table),
                 **data.fields,

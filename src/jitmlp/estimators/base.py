@@ -93,7 +93,7 @@ class BaseMLP(Preparation, CallbackSupport):
             If ``max_iter`` was reached before convergence.
         """
         held_out = X_val, y_val, sample_weight_val
-        with self._around_fit(X, y) as wanted, self._fit_task(X, y, sample_weight):
+        with self._fit_task(X, y, sample_weight), self._around_fit(X, y) as wanted:
             return self._fit(X, y, sample_weight, False, held_out, wanted, initial=(coefs_init, intercepts_init))
 
     def _fit(

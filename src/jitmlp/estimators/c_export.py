@@ -5,7 +5,6 @@ To add an activation, add its formula to ``ACTIVATIONS``.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -61,6 +60,12 @@ def _numbers(values: Any, suffix: str) -> str:
     return "{" + ",\n    ".join(lines) + "}"
 
 
+def _quoted(text: str) -> str:
+    """A string literal of UTF-8; whatever is more than a plain character is written by its number."""
+    plain = re.compile(r"[A-Za-z0-9 _.,:;+*/=<>()\[\]{}#%&!|~^@$'-]")
+    return '"' + "".join(c if plain.match(c) else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
+
+
 def _activation(layer: Layer, target: str, fan_out: int, f: str) -> str:
     row = layer.activation
     if row.coupled:
@@ -78,7 +83,7 @@ def _class_function(name: str, estimator: Any, n_outputs: int) -> str:
     task = estimator._task()
     if isinstance(task, Regression) or (n_outputs > 1 and not isinstance(task, Multiclass)):
         return ""
-    labels = ", ".join(json.dumps(str(label)) for label in task.classes)
+    labels = ", ".join(_quoted(str(label)) for label in task.classes)
     chosen = (
         f"    return {min(len(task.classes), 2) - 1} * (out[0] > (T)0.5);\n"
         if n_outputs == 1
@@ -100,6 +105,8 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be an identifier of C, got {name!r}")
     model, parameters = estimator._fitted_model(), plain_parameters(estimator)
+    if not parameters.all_finite():
+        raise ValueError("to_c needs finite weights")
     double = parameters.weights[0].dtype == np.float64
     kind, f, suffix = ("double", "", "") if double else ("float", "f", "f")
     dtype, n = np.dtype(kind if double else "float32"), len(model.layers)
@@ -117,7 +124,12 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     softmax = any(layer.activation.coupled for layer in model.layers)
     guard = f"JITMLP_{name.upper()}_H"
     features = getattr(estimator, "feature_names_in_", None)
-    order = "" if features is None else " * Inputs: " + ", ".join(map(str, features)).replace("*/", "* /") + "\n"
+    names = (
+        ", ".join(re.sub(r"[^A-Za-z0-9 _.-]", "_", str(feature)) for feature in features)
+        if features is not None
+        else ""
+    )
+    order = f" * Inputs: {names}\n" if names else ""
     body = "".join(code)
     return (
         f"/* {type(estimator).__name__} {'-'.join(map(str, model.layer_units))}, written by jitmlp {__version__}.\n"

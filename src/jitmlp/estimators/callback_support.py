@@ -1,14 +1,14 @@
 """The user's callbacks around a fit: the parameter ``callback``, and scikit-learn's ``set_callbacks``.
 
-A callback of the parameter is called with the estimator after every epoch. It may also have ``on_fit_begin(model, X, y)``,
-which may give back a dict of parameters that hold for this fit; ``on_fit_end(model)``, which may change the fitted
-model; and ``close()``, called whatever happens.
+A callback of the parameter is called with the estimator after every epoch, of ``partial_fit`` too. Around ``fit`` alone it
+may also have ``on_fit_begin(model, X, y)``, which may give back a dict of parameters that hold for this fit;
+``on_fit_end(model)``, which may change the fitted model; and ``close()``, called whatever happens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from jitmlp.estimators.fitted import FittedAttributes
@@ -17,6 +17,13 @@ from jitmlp.estimators.solvers import is_stochastic
 from jitmlp.model.choices import refuse
 from jitmlp.training.callbacks import Callback
 from jitmlp.training.stochastic import Run
+
+# What a callback may set for one fit: how is trained, not what
+FOR_ONE_FIT = (
+    "alpha", "batch_size", "beta_1", "beta_2", "clip_norm", "clip_value", "epsilon", "l1", "layer_rates", "learning_rate",
+    "learning_rate_init", "learning_rate_params", "max_iter", "max_norm", "momentum", "n_iter_no_change", "n_threads",
+    "nesterovs_momentum", "power_t", "shuffle", "solver_params", "tol",
+)  # fmt: skip
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -38,6 +45,8 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
         listed = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
         if not all(callable(callback) for callback in listed):
             raise refuse("callback", "a callable, a list of callables or None", given)
+        if any(isinstance(callback, type) for callback in listed):
+            raise refuse("callback", "an instance, not a class", given)
         return listed
 
     @contextmanager
@@ -45,18 +54,28 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
         """Begin, end and close the callbacks; yields the parameters that they want for this fit."""
         listed = self._listed_callbacks()
         wanted: dict[str, Any] = {}
-        try:
+        with ExitStack() as at_the_end:
+            for callback in listed:
+                if hasattr(callback, "close"):
+                    at_the_end.callback(callback.close)
             for callback in listed:
                 if hasattr(callback, "on_fit_begin"):
                     wanted.update(callback.on_fit_begin(self, X, y) or {})
+            if wanted:
+                self._check_wanted(wanted)
             yield wanted
             for callback in listed:
                 if hasattr(callback, "on_fit_end"):
                     callback.on_fit_end(self)
-        finally:
-            for callback in listed:
-                if hasattr(callback, "close"):
-                    callback.close()
+
+    def _check_wanted(self, wanted: dict[str, Any]) -> None:
+        """Raise for parameters that callbacks cannot set, and for values that are not allowed."""
+        others = [name for name in wanted if name not in FOR_ONE_FIT]
+        if others:
+            raise ValueError(f"on_fit_begin may set {', '.join(FOR_ONE_FIT)}, not {', '.join(map(str, others))}")
+        settings: Any = self._draft()
+        settings.__dict__.update(wanted)
+        settings._validate_params()
 
     def _call_back(self, problem: Problem, run: Run) -> list:
         """The answers of the user's callbacks, who see the estimator as if training had ended here."""
@@ -98,6 +117,7 @@ class Tasks(Callback):
         self.estimator, self.problem = estimator, problem
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.context: Any = None
 
     def on_epoch_begin(self, run: Run) -> None:
         """Begin a subtask."""
@@ -107,5 +127,11 @@ class Tasks(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """End it; training ends where a callback says so."""
         shown = lambda: self.estimator._shown(self.problem, run)  # noqa: E731  # only for those who look
-        if self.context.call_on_fit_task_end(**self.given, reconstruction_attributes=shown):
+        context, self.context = self.context, None
+        if context.call_on_fit_task_end(**self.given, reconstruction_attributes=shown):
             run.stop("callback")
+
+    def on_end(self, run: Run) -> None:
+        """End the subtask that an interrupt has left."""
+        if self.context is not None:
+            self.context.call_on_fit_task_end(**self.given)

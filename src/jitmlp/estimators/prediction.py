@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 class Prediction(DocumentationLink, BaseEstimator, ABC):
     """The prediction's side of an estimator."""
 
+    _param_names: tuple[str, ...]
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        """scikit-learn's names from the signature, found once a class: small fits would wait for them."""
+        if "_param_names" not in cls.__dict__:
+            cls._param_names = tuple(super()._get_param_names())
+        return list(cls._param_names)
+
     # What differs between the classifier and the regressor
 
     @abstractmethod
@@ -216,7 +225,10 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
     def _trained_model(self) -> Model:
         """The fitted model with what only training has: dropout and batch normalization."""
         model = self._fitted_model()
-        hidden, dropout = hidden_layers(model.layer_units[1:-1], self.activation, self.dropout, bool(self.batch_norm))
+        sizes, dropout = model.layer_units[1:-1], self.dropout
+        if isinstance(dropout, (tuple, list)) and len(dropout) != len(sizes) + 1:
+            dropout = 0.0  # of another network, to come
+        hidden, dropout = hidden_layers(sizes, self.activation, dropout, bool(getattr(self, "batch_norm_", None)))
         return replace(model, layers=(*hidden, model.layers[-1]), input_dropout=dropout)
 
     def predict_logits(self, X: Any) -> np.ndarray:

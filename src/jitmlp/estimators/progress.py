@@ -14,7 +14,7 @@ class ProgressBar:
     """Show how far a fit is, on standard error.
 
     A bar in terminals and, with ``ipywidgets``, in notebooks, drawn by ``rich``; elsewhere, and without ``rich``, at
-    most 20 plain lines.
+    most 20 plain lines. ``partial_fit`` is an epoch whose end is not known, and shows nothing.
 
     Parameters
     ----------
@@ -32,23 +32,24 @@ class ProgressBar:
     def __init__(self, silent: bool = False) -> None:
         self.silent = silent
         self._bar: Any = None
+        self._start: float | None = None  # outside of a fit
+        self._shown = self._epoch = 0
 
     def on_fit_begin(self, model: Any, X: Any, y: Any) -> None:
         """Begin."""
-        self._n_rows, self._start, self._shown = len(X) if hasattr(X, "__len__") else X.shape[0], time.monotonic(), 0
-        self._before = len(getattr(model, "loss_curve_", ())) if model.warm_start else 0
-        self._epoch = 0
+        self._start, self._shown, self._epoch = time.monotonic(), 0, 0
         if not self.silent and find_spec("rich") is not None:
             self._bar = _bar(model.max_iter)
 
     def __call__(self, model: Any) -> None:
         """Show an epoch."""
-        if self.silent:
+        if self.silent or self._start is None:
             return
         self._epoch = epoch = model.n_iter_
         scores = getattr(model, "validation_scores_", None)
         score = f", validation score {scores[-1]:.4f}" if scores else ""
-        speed = f"{self._n_rows / max(model.history_['seconds'][-1], 1e-9):,.0f} rows/s"
+        n_rows = model.t_ / len(model.loss_curve_)
+        speed = f"{n_rows / max(model.history_['seconds'][-1], 1e-9):,.0f} rows/s"
         if self._bar is not None:
             self._bar.update(0, completed=epoch, loss=model.loss_, score=score, speed=speed)
             return
@@ -61,13 +62,14 @@ class ProgressBar:
 
     def close(self) -> None:
         """Leave the bar as it is now."""
+        self._start = None
         if self._bar is not None:
             self._bar.update(0, total=self._epoch)
             self._bar.stop()
             self._bar = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_bar": None}
+        return {**self.__dict__, "_bar": None, "_start": None}
 
 
 def _bar(epochs: int) -> Any:

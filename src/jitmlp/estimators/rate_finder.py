@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples
 
 from jitmlp.estimators.solvers import is_stochastic
 from jitmlp.training.divergence import DivergenceError
@@ -30,8 +34,9 @@ class _Exponential:
 class LearningRateFinder:
     """Find a learning rate: mini-batch after mini-batch, each with a larger one, until the loss explodes.
 
-    A copy of the estimator is trained for that; the one given stays as it is. As ``callback`` the test is run at the
-    beginning of ``fit``, and that fit uses what it suggests in place of ``learning_rate_init``.
+    A copy of the estimator is trained for that, from new weights, or with ``warm_start`` from those that are there, without
+    sample weights; the one given stays as it is. As ``callback`` the test is run at the beginning of ``fit``, and that fit
+    uses what it suggests in place of ``learning_rate_init``. ``partial_fit`` takes no notice.
 
     Parameters
     ----------
@@ -66,9 +71,11 @@ class LearningRateFinder:
     def __init__(self, low: float = 1e-6, high: float = 10.0, steps: int = 150) -> None:
         if not 0 < low < high < np.inf:
             raise ValueError(f"low and high must satisfy 0 < low < high < infinity, got {low!r} and {high!r}")
-        if not steps >= 10:
-            raise ValueError(f"steps must be >= 10, got {steps!r}")
-        self.low, self.high, self.steps = low, high, steps
+        if not isinstance(steps, Integral) or steps < 10:
+            raise ValueError(f"steps must be an int >= 10, got {steps!r}")
+        self.low: float = low
+        self.high: float = high
+        self.steps: int = steps
 
     def find(self, model: Any, X: Any, y: Any) -> LearningRateFinder:
         """Run the test.
@@ -91,14 +98,19 @@ class LearningRateFinder:
         """
         if not is_stochastic(model.solver):
             raise ValueError("solver='lbfgs' has no learning rate to find")
-        copy = clone(model).set_params(
+        model._validate_params()
+        goes_on = bool(model.warm_start) and hasattr(model, "coefs_")
+        copy = deepcopy(model) if goes_on else clone(model)
+        copy.__dict__.pop("_state", None)  # the optimizer begins anew
+        copy.set_params(
             learning_rate=_Exponential(self.low, self.high, self.steps), learning_rate_params=None, callback=None,
             early_stopping=False, warm_start=False, on_divergence="raise", verbose=False, scoring=None,
             **({"class_weight": None} if getattr(model, "class_weight", None) == "balanced" else {}),
         )  # fmt: skip
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
+        X = X.tocsr() if sparse.issparse(X) else X
+        n = _num_samples(X)
         size, random = min(200 if model.batch_size == "auto" else int(model.batch_size), n), check_random_state(0)
-        classes = {} if not hasattr(model, "predict_proba") else {"classes": _classes(y)}
+        classes = {} if not hasattr(model, "predict_proba") else {"classes": model.classes_ if goes_on else _classes(y)}
         losses: list[float] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -132,6 +144,8 @@ class LearningRateFinder:
 
     def on_fit_begin(self, model: Any, X: Any, y: Any) -> dict[str, float]:
         """Run the test; this fit uses what it suggests."""
+        if y is None or _num_samples(X) != _num_samples(y) or not _num_samples(X):
+            return {}  # fit says what is wrong
         return {"learning_rate_init": self.find(model, X, y).suggestion_}
 
     def __call__(self, model: Any) -> None:

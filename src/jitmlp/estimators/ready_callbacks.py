@@ -9,12 +9,14 @@ import csv
 import json
 import shutil
 import time
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jitmlp.estimators.model_file import save
+from jitmlp.model.messages import warn_user
 
 
 class Checkpoint:
@@ -99,7 +101,7 @@ class EarlyStopping(_Watching):
     >>> from jitmlp import EarlyStopping, MLPClassifier
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = MLPClassifier((32,), callback=EarlyStopping(patience=3), restore_best=True, random_state=0)
+    >>> model = MLPClassifier((32,), callback=EarlyStopping(patience=3), restore_best=True, scoring="loss")
     >>> model = model.fit(X[:1500], y[:1500], X_val=X[1500:], y_val=y[1500:])
     >>> model.stopped_by_
     'callback'
@@ -202,8 +204,8 @@ class WeightAverage:
     With ``decay`` an exponential mean (Polyak & Juditsky 1992), else the plain mean from ``start`` on, as in stochastic
     weight averaging (Izmailov et al. 2018), which goes well with a constant or cyclic learning rate. What batch
     normalization has learned is averaged alike, its running statistics too. Scores of validation data are those of the
-    weights before. A list of callbacks calls it where it stands: what stands behind it sees the average in
-    ``on_fit_end`` alone.
+    weights before; the average also takes the place of those that early stopping or ``restore_best`` would go back to.
+    ``partial_fit`` is not averaged.
 
     Parameters
     ----------
@@ -212,31 +214,37 @@ class WeightAverage:
     start : float or int, default=0.75
         The first epoch that counts: an int counts epochs from 0, a float is a share of ``max_iter``.
 
+    Warns
+    -----
+    UserWarning
+        If the fit ended before ``start``, so that nothing is averaged.
+
     Examples
     --------
     >>> from jitmlp import MLPRegressor, WeightAverage
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = MLPRegressor(hidden_layer_sizes=(20,), callback=WeightAverage(start=50), tol=1, random_state=0)
+    >>> model = MLPRegressor(hidden_layer_sizes=(20,), callback=WeightAverage(start=2), tol=1, random_state=0)
     >>> model = model.fit(X, y / 100)
     """
 
     def __init__(self, decay: float | None = None, start: float = 0.75) -> None:
         if decay is not None and not 0 <= decay < 1:
             raise ValueError(f"decay must be None or lie in [0, 1), got {decay!r}")
-        if not start >= 0 or (isinstance(start, float) and start >= 1):
+        if not start >= 0 or (not isinstance(start, Integral) and start >= 1):
             raise ValueError(f"start must be an int >= 0 or a float in [0, 1), got {start!r}")
         self.decay, self.start = decay, start
+        self._count = -1  # outside of a fit
+        self._mean: list[np.ndarray] = []
 
     def on_fit_begin(self, model: Any, X: Any, y: Any) -> None:
         """Forget what an earlier fit had."""
-        self._count = 0
-        self._mean: list[np.ndarray] = []
+        self._count, self._mean = 0, []
 
     def __call__(self, model: Any) -> None:
         """Add an epoch."""
-        first = self.start if not isinstance(self.start, float) else int(self.start * model.max_iter)
-        if model.n_iter_ <= first:
+        first = self.start if isinstance(self.start, Integral) else int(self.start * model.max_iter)
+        if self._count < 0 or model.n_iter_ <= first:
             return
         weights = [array for arrays in _weights_of(model) for array in arrays]
         self._count += 1
@@ -249,7 +257,11 @@ class WeightAverage:
 
     def on_fit_end(self, model: Any) -> None:
         """Put the average in the place of the weights."""
-        means = iter(self._mean)
+        if not self._mean:
+            warn_user(
+                f"no weights were averaged: the fit ended after {model.n_iter_} epochs, before start={self.start!r}"
+            )
+        means, self._count = iter(self._mean), -1
         for arrays in _weights_of(model) if self._mean else ():
             arrays[:] = [next(means).astype(array.dtype) for array in arrays]
             for array in arrays:

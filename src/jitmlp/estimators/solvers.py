@@ -84,7 +84,8 @@ def _a_layer(name: str, given: Any, n_layers: int, default: float) -> tuple:
         return (default,) * n_layers
     if not isinstance(given, (tuple, list)):
         return (float(given),) * n_layers
-    numbers = [number for entry in given for number in (entry if isinstance(entry, (tuple, list)) else (entry,))]
+    pairs = name == "layer_rates"
+    numbers = [n for entry in given for n in (entry if pairs and isinstance(entry, (tuple, list)) else (entry,))]
     valid = all(isinstance(n, (int, float, np.number)) and 0 <= n < np.inf for n in numbers)
     if len(given) != n_layers or not valid:
         allowed = f"a number >= 0, or a tuple with one for each of the {n_layers} layers, hidden ones first"

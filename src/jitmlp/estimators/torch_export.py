@@ -12,14 +12,11 @@ from jitmlp.estimators.conversion import plain_parameters
 from jitmlp.estimators.prediction import Prediction
 
 
-def _module(function: Callable, name: str) -> Any:
-    """A module that applies a function."""
-    import torch
+def _own(name: str, *parameters: float) -> Any:
+    """A module that PyTorch lacks."""
+    from jitmlp.estimators import torch_modules
 
-    def forward(self: Any, z: Any) -> Any:
-        return function(torch, z)
-
-    return type(name, (torch.nn.Module,), {"forward": forward})()
+    return getattr(torch_modules, name)(*parameters)
 
 
 # name: function of torch.nn and the parameter, which gives a module
@@ -31,14 +28,14 @@ ACTIVATIONS: dict[str, Callable[[Any, float], Any]] = {
     "leaky_relu": lambda nn, alpha: nn.LeakyReLU(alpha),
     "elu": lambda nn, alpha: nn.ELU(alpha),
     "selu": lambda nn, p: nn.SELU(),
-    "swish": lambda nn, beta: nn.SiLU() if beta == 1 else _module(lambda t, z: z * t.sigmoid(beta * z), "Swish"),
+    "swish": lambda nn, beta: nn.SiLU() if beta == 1 else _own("Swish", beta),
     "gelu": lambda nn, p: nn.GELU(),
     "gelu_tanh": lambda nn, p: nn.GELU(approximate="tanh"),
     "softplus": lambda nn, p: nn.Softplus(),
     "mish": lambda nn, p: nn.Mish(),
-    "exp": lambda nn, p: _module(lambda t, z: t.exp(z), "Exp"),
-    "erf": lambda nn, p: _module(lambda t, z: t.erf(z), "Erf"),
-    "step": lambda nn, p: _module(lambda t, z: (z > 0).to(z.dtype), "Step"),
+    "exp": lambda nn, p: _own("Exp"),
+    "erf": lambda nn, p: _own("Erf"),
+    "step": lambda nn, p: _own("Step"),
     "softmax": lambda nn, p: nn.Softmax(dim=1),
 }
 

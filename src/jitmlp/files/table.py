@@ -12,7 +12,7 @@ import numpy as np
 from jitmlp.files.idx import read_idx
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npy")
-IDX = re.compile(r"(\.idx|[-.]idx\d-ubyte|-ubyte)(\.gz)?$")
+IDX = re.compile(r"(\.idx|[-.]idx\d-ubyte|-ubyte)(\.gz)?$", re.IGNORECASE)
 
 
 class Table(NamedTuple):
@@ -114,7 +114,7 @@ def read_table(path: Any, target: str | None = None) -> Table:
 def _idx_table(path: Any, target: str | None) -> Table:
     """Images as rows of pixels, and beside them the labels of another file."""
     images = read_idx(path)
-    if images.ndim < 2 or not len(images):
+    if images.ndim < 2 or not images.size:
         raise ValueError(f"{path} must hold images or rows, got an array of shape {images.shape}")
     rows = images.reshape(len(images), -1)
     columns = {str(j): rows[:, j] for j in range(rows.shape[1])}
