@@ -37,6 +37,7 @@ def docs(session):
 def bench(session):
     """What the last commit changed in the kernels' speed."""
     session.install("-e", ".[bench]")
+    session.run("asv", "machine", "--yes")  # else it asks
     session.run("asv", "continuous", "HEAD^", "HEAD", *session.posargs)
 
 

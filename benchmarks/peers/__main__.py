@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from benchmarks.peers.workloads import TEXTS, WORKLOADS
+from benchmarks.peers.workloads import ROWS, WORKLOADS
 
 # The threads of OpenBLAS and OpenMP go on spinning for some 100 ms after their work, on the
 # cores that the next one needs.
@@ -98,8 +98,8 @@ def compare(workload, repeats, threads):
 
 def rows_of(workload):
     """Rows that one measurement goes through."""
-    if workload.entries:
-        return TEXTS[workload.entries] * workload.epochs
+    if workload.name in ROWS:
+        return ROWS[workload.name] * workload.epochs
     n = {"mnist": 60_000, "expm": 10_000, "table": 100_000}.get(workload.kind, workload.batch)
     return n * workload.epochs
 

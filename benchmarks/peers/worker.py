@@ -7,6 +7,7 @@ measurement begins from newly drawn parameters, so that all peers do the same wo
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -224,6 +225,47 @@ class Jax:
         return score_outputs(np.asarray(self.forward(self.parameters, self.data[2])), self.data[3])
 
 
+class Keras:
+    """Keras 3 on JAX, its training step compiled."""
+
+    def __init__(self, workload: Workload, data, threads):
+        os.environ["KERAS_BACKEND"] = "jax"
+        import keras
+
+        keras.backend.set_floatx(workload.dtype)
+        self.keras, self.workload, self.data = keras, workload, data
+        self.rows = data[2][: workload.batch]
+        self.classify = data[1].dtype == np.int64
+        self.model = self.draw()
+        self.weights = self.model.get_weights()
+
+    def draw(self):
+        keras, units = self.keras, self.workload.units
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(n, self.workload.activation) for n in units[1:-1]]
+        model = keras.Sequential([keras.Input((units[0],)), *layers, keras.layers.Dense(units[-1])])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True) if self.classify else "mse"
+        model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, jit_compile=True)
+        return model
+
+    def run(self):
+        workload, (X, y) = self.workload, self.data[:2]
+        self.model.set_weights(self.weights)
+        options = dict(batch_size=min(workload.batch, len(X)), verbose=0, shuffle=workload.batch < len(X))
+        if not getattr(self, "ready", False):
+            self.model.fit(X, y, epochs=1, **options)  # compiles
+            self.model.set_weights(self.weights)
+            self.ready = True
+        for variable in self.model.optimizer.variables[2:]:  # behind the step's number and the learning rate
+            variable.assign(variable * 0)
+        start = time.perf_counter()
+        self.model.fit(X, y, epochs=workload.epochs, **options)
+        return time.perf_counter() - start
+
+    def score(self):
+        return score_outputs(np.asarray(self.model.predict(self.data[2], verbose=0)), self.data[3])
+
+
 def make(peer: str, workload: Workload, threads: int):
     """The object that runs ``peer`` on ``workload``."""
     data = load(workload)
@@ -235,6 +277,8 @@ def make(peer: str, workload: Workload, threads: int):
         from sklearn import neural_network
 
         return Estimator(neural_network, workload, data, threads)
+    if peer == "keras":
+        return Keras(workload, data, threads)
     if peer == "jax":
         return Jax(workload, data, threads)
     return Torch(workload, data, threads, peer == "torch.compile")

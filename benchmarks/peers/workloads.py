@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.linalg import expm
+from sklearn.datasets import load_iris
 from sklearn.preprocessing import normalize
 
 from jitmlp.files.idx import load_mnist
@@ -19,7 +20,7 @@ class Workload:
 
     Attributes
     ----------
-    kind : {'mnist', 'expm', 'table', 'text', 'predict'}
+    kind : {'mnist', 'expm', 'table', 'text', 'one-hot', 'tiny', 'predict'}
         Where the data come from.
     units : tuple of int
         Inputs, hidden layers, outputs.
@@ -41,7 +42,7 @@ class Workload:
     dtype: str = "float32"
     activation: str = "relu"
     entries: int = 0
-    peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax")
+    peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax", "keras")
 
     @property
     def flops(self) -> float:
@@ -65,6 +66,8 @@ WORKLOADS = {
         Workload("W7", "table", (50, 256, 256, 1), 256, 2),
         Workload("T1", "text", (30_000, 100, 20), 200, 2, entries=80, peers=("scikit-learn",)),
         Workload("T2", "text", (100_000, 100, 20), 200, 2, entries=50, peers=("scikit-learn",)),
+        Workload("O1", "one-hot", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn",)),
+        Workload("F1", "tiny", (4, 100, 3), 150, 200, dtype="float64", peers=("scikit-learn",)),
         Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
         Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
     )
@@ -84,13 +87,25 @@ def mnist():
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 
-TEXTS = {80: 8_000, 50: 6_000}  # rows to train on, by entries a row
+ROWS = {"T1": 8_000, "T2": 6_000, "O1": 20_000, "F1": 150}  # to train on, where the kind does not say
+
+
+def one_hot(workload: Workload):
+    """50 columns of 100 categories each as their one-hot columns, in CSR; the class depends on ten of them."""
+    rng, n_columns = np.random.default_rng(0), workload.entries
+    n, width = ROWS[workload.name] + 1000, workload.units[0] // n_columns
+    codes = (width * rng.random((n, n_columns)) ** 2).astype(np.int64)
+    effects = rng.standard_normal((10, width, workload.units[-1]))
+    y = sum(effects[j, codes[:, j]] for j in range(10)).argmax(axis=1)
+    places = codes + width * np.arange(n_columns)
+    starts = np.arange(0, n * n_columns + 1, n_columns)
+    return sparse.csr_matrix((np.ones(places.size, np.float32), places.ravel(), starts), (n, workload.units[0])), y
 
 
 def text(workload: Workload):
     """Bags of words as CSR: each class has words of its own among those that all share, both Zipf-distributed."""
     rng, p, n_classes = np.random.default_rng(0), workload.units[0], workload.units[-1]
-    n = TEXTS[workload.entries] + 1000
+    n = ROWS[workload.name] + 1000
     y = rng.integers(n_classes, size=n)
     ranks = (np.exp(rng.random((n, workload.entries)) * np.log(p)) - 1).astype(np.int64)
     own = rng.random(ranks.shape) < 0.1
@@ -110,8 +125,12 @@ def load(workload: Workload):
         X = rng.standard_normal((120_000, workload.units[0]))
         mixed = np.tanh(X @ rng.standard_normal((workload.units[0], 8)))
         y = mixed @ rng.standard_normal((8, 1)) + 0.1 * rng.standard_normal((len(X), 1))
-    elif workload.kind == "text":
-        X, y = text(workload)
+    elif workload.kind in ("text", "one-hot"):
+        X, y = (text if workload.kind == "text" else one_hot)(workload)
+    elif workload.kind == "tiny":
+        X, y = load_iris(return_X_y=True)
+        X = (X - X.mean(axis=0)) / X.std(axis=0)
+        return X, y.astype(np.int64), X, y.astype(np.int64)
     elif workload.kind == "predict" and workload.units[0] == 64:
         X, y = rng.standard_normal((3000, 64)), rng.integers(10, size=3000)
     else:

@@ -286,6 +286,15 @@ def test_idx_files_train_predict_and_evaluate(tmp_path, capsys):
     assert "must hold images or rows" in capsys.readouterr().err
 
 
+def test_the_cache_as_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JITMLP_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("jitmlp_kernels.link.folder.writable_folder", lambda: tmp_path)
+    assert main(["cache", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path), "kernels": []}
+    assert main(["cache", "clean", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": str(tmp_path), "removed": 0}
+
+
 def test_export_to_c(tmp_path, capsys):
     model = MLPClassifier((5,), max_iter=2, random_state=0)
     with pytest.warns(ConvergenceWarning):
@@ -293,6 +302,8 @@ def test_export_to_c(tmp_path, capsys):
     model.save(tmp_path / "2nd-model.jitmlp")
     assert main(["export", str(tmp_path / "2nd-model.jitmlp"), "--to", "c"]) == 0
     path = capsys.readouterr().out.strip()
+    assert main(["export", str(tmp_path / "2nd-model.jitmlp"), "--to", "c", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": path, "format": "c"}
     assert path == str(tmp_path / "2nd-model.h") and (tmp_path / "2nd-model.h").read_text() == model.to_c(
         name="m_2nd_model"
     )

@@ -33,6 +33,7 @@ FORMULAS = {
     "step": lambda s: 0.5 ** (s // STEPS // 10),
     "exponential": lambda s: 0.95 ** (s // STEPS),
     "cosine": lambda s: (1 + math.cos(math.pi * s / N)) / 2,
+    "cosine_log": lambda s: (1 - math.cos(2 * math.pi * math.log2(1 + 15 * s / N))) / 2,
     "warmup": lambda s: min(1.0, (s + 1) / (0.1 * N)),
     "warmup_cosine": warmup_cosine,
     "one_cycle": one_cycle,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import re
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", choices=[*ENDINGS], required=True, help="ONNX, scikit-learn's estimator by joblib, a C header"
     )
     parser.add_argument("--output", metavar="FILE", help="by default beside the model")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def identifier(name: str) -> str:
@@ -42,5 +44,5 @@ def run(options: argparse.Namespace) -> int:
         buffer = io.BytesIO()
         joblib.dump(model.to_sklearn(), buffer)
         write_whole(path, buffer.getvalue(), private=False)
-    print(path)
+    print(json.dumps({"file": str(path), "format": options.to}) if options.json else path)
     return 0

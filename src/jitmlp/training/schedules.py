@@ -116,6 +116,12 @@ SCHEDULES = (
         formula="lr (end + (1 - end) (1 + cos(pi s / n)) / 2)",
     ),
     Schedule(
+        "cosine_log",
+        lambda s, n, e, p: 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + (2 ** p["cycles"] - 1) * s / n))),
+        parameters={"cycles": Hyperparameter(4, np.nextafter(0, 1), 50)},
+        formula="lr (1 - cos(2 pi log2(1 + (2^cycles - 1) s / n))) / 2: cycles of doubled length (Holzmüller et al. 2024)",
+    ),
+    Schedule(
         "warmup",
         lambda s, n, e, p: np.minimum(1.0, (s + 1) / max(1.0, p["warmup"] * n)),
         parameters={"warmup": SHARE},
