@@ -69,14 +69,20 @@ print(len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") els
 
 
 def test_import_is_hardly_slower_than_scikit_learns(tmp_path):
-    """At most 0.35 s more, or as much again in slow minutes of a machine, by the fastest of runs that take turns."""
-    seconds = {"jitmlp": [], "sklearn.neural_network": []}
-    for _ in range(5):
-        for module, times in seconds.items():
-            code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-            times.append(float(run(code, tmp_path)[0][0]))
-    mine, theirs = (min(times) for times in seconds.values())
-    assert mine - theirs < max(0.35, theirs)
+    """At most 0.35 s more, or half as much again on a slow machine, by the fastest of runs.
+
+    Both in one process, one behind the other: what minutes of the machine differ by is in both.
+    """
+    code = """
+import time
+start = time.perf_counter()
+import sklearn.neural_network
+between = time.perf_counter()
+import jitmlp
+print(between - start, time.perf_counter() - between)
+"""
+    theirs, more = (min(times) for times in zip(*(map(float, run(code, tmp_path)[0][0].split()) for _ in range(5))))
+    assert more < max(0.35, 0.5 * theirs)
 
 
 def test_first_fit_says_that_it_compiles_and_the_second_does_not(warm):
