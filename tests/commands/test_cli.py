@@ -15,6 +15,7 @@ from jitmlp import MLPClassifier, load
 from jitmlp.commands.bench import WORK
 from jitmlp.commands.main import SUBCOMMANDS, main
 from jitmlp.files.idx import load_mnist, read_idx
+from jitmlp.files.table import read_table
 
 
 def write_idx(path, array, code=8):
@@ -282,6 +283,12 @@ def test_idx_files_train_predict_and_evaluate(tmp_path, capsys):
     write_idx(tmp_path / "few-idx1-ubyte", labels[:7])
     assert main(["train", data, "--target", str(tmp_path / "few-idx1-ubyte"), "--output", out]) == 1
     assert "must hold 400 labels" in capsys.readouterr().err
+    (tmp_path / "ROWS.IDX3-UBYTE.GZ").write_bytes((tmp_path / "train-images-idx3-ubyte.gz").read_bytes())
+    table = read_table(tmp_path / "ROWS.IDX3-UBYTE.GZ", truth)
+    assert table.numbers(report["columns"]).dtype == np.uint8 and (table.take(truth) == labels).all()
+    write_idx(tmp_path / "none.idx", images[:, :0])
+    with pytest.raises(ValueError, match="must hold images or rows"):
+        read_table(tmp_path / "none.idx")
     assert main(["train", truth, "--target", truth, "--output", out]) == 1
     assert "must hold images or rows" in capsys.readouterr().err
 

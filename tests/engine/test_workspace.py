@@ -157,3 +157,29 @@ def test_subnormal_numbers_count_as_zero_in_a_step_and_nowhere_else(dtype):
         pytest.skip("the mode is set by compiled kernels on x86-64 only")
     assert (out == 0).all()
     assert np.dtype(dtype).type(tiny) * np.dtype(dtype).type(1) == tiny != 0
+
+
+NO_LIMITS = Constraints(0.1)
+
+
+@pytest.mark.parametrize("change", ["data", "constraints", "batch", "table"])
+def test_what_changes_between_two_calls_is_heard(change):
+    """Though what stays is told the kernels once."""
+    rng = np.random.default_rng(0)
+    sources = [Data(rng.normal(size=(40, 6)), rng.integers(3, size=40)) for _ in range(2)]
+    plain = coefficient_table("adam", np.full(2, 0.01), np.arange(1.0, 3.0))
+    calls = [[sources[0], np.arange(40), 20, plain, NO_LIMITS] for _ in range(2)]
+    place, other = {
+        "data": (0, sources[1]), "constraints": (4, Constraints(3.0, l1=0.5)), "batch": (2, 30),
+        "table": (3, np.stack([np.stack([plain * f for f in (1.0, 2.0)], 1)] * 2, 1)),
+    }[change]  # fmt: skip
+    calls[1][place] = other
+    used, *_ = make_network((6, 9, 3), optimizer="adam", rows=40)
+    used.run(*calls[0])
+    fresh, *_ = make_network((6, 9, 3), optimizer="adam", rows=40)
+    fresh.load(used.parameters())
+    for number, slot in enumerate(used.state(), 1):
+        fresh.load(slot, number)
+    assert used.run(*calls[1]) == fresh.run(*calls[1])
+    for a, b in zip(used.parameters().arrays(), fresh.parameters().arrays()):
+        np.testing.assert_array_equal(a, b)

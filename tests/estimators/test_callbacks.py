@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -216,12 +217,19 @@ class TestProgressBar:
     options = dict(hidden_layer_sizes=(8,), max_iter=60, tol=0, random_state=0)
 
     def test_plain_lines_where_no_bar_can_be_drawn(self, capsys):
-        model = MLPClassifier(**self.options, early_stopping=True, callback=ProgressBar()).fit(X, Y)
+        speeds = []
+
+        def note(model):  # of the rows that are trained on, not of those held out
+            speeds.append(f"{len(training) / model.history_['seconds'][-1]:,.0f} rows/s")
+
+        training = np.arange(int(0.9 * len(X)))
+        model = MLPClassifier(**self.options, early_stopping=True, callback=[note, ProgressBar()]).fit(X, Y)
         out, err = capsys.readouterr()
         lines = err.splitlines()
         assert not out and 1 < len(lines) <= 20 and model.n_iter_ >= 3 * len(lines)
         assert lines[0].startswith("epoch 3/60 loss ") and "validation score" in lines[0] and "rows/s" in lines[0]
         epoch = int(lines[-1].split()[1].split("/")[0])
+        assert speeds[epoch - 1] in lines[-1] and speeds[2] in lines[0]
         assert f"loss {model.loss_curve_[epoch - 1]:.4f}" in lines[-1]
 
     def test_a_bar_in_a_terminal(self, capsys, monkeypatch):
@@ -311,6 +319,56 @@ class TestScikitLearnsCallbacks:
         fit = [("fit", "begin", True), *epoch * 2, ("fit", "end", weights.sum())]
         assert heard == ["setup", *fit, "teardown"]
         assert model.n_iter_ == 2 and model.stopped_by_ == "callback"
+
+    def test_a_callback_of_ours_may_ask_for_more_epochs(self):
+        from sklearn.callback import ScoringMonitor
+
+        monitor = ScoringMonitor(scoring="accuracy")
+        model = self.model(callback=Recorder({"max_iter": 7})).set_callbacks(monitor).fit(X, Y)
+        assert model.n_iter_ == 7 and len([r for r in monitor.get_logs().data if r["task_name"] == "epoch"]) == 7
+
+    def test_an_interrupted_epoch_is_ended_and_the_last_task_sees_what_the_hooks_have_made(self):
+        heard, seen = [], []
+
+        class Watcher:
+            def setup(self, estimator, context): ...
+
+            def teardown(self, estimator, context): ...
+
+            def on_fit_task_begin(self, estimator, context):
+                heard.append((context.task_name, "begin"))
+
+            def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+                heard.append((context.task_name, "end"))
+                seen.append(None if fitted_estimator is None else fitted_estimator.coefs_[0])  # as it is now
+
+        def interrupt(model):
+            if model.n_iter_ == 2:
+                raise KeyboardInterrupt
+
+        with pytest.warns(UserWarning, match="interrupted"):
+            self.model(callback=interrupt).set_callbacks(Watcher()).fit(X, Y)
+        epoch = [("epoch", "begin"), ("epoch", "end")]
+        assert heard == [("fit", "begin"), *epoch * 2, ("fit", "end")]
+        model = self.model(callback=WeightAverage(start=0)).set_callbacks(Watcher()).fit(X, Y)
+        np.testing.assert_array_equal(seen[-1], model.coefs_[0])
+        assert not np.array_equal(seen[-2], model.coefs_[0])
+
+    def test_warnings_point_at_the_users_line(self):
+        with pytest.warns(ConvergenceWarning) as found:
+            self.model().fit(X, Y)
+        assert [warning.filename for warning in found] == [__file__]
+
+    def test_a_finder_for_a_fit_that_goes_on(self):
+        from sklearn.callback import ProgressBar as TheirProgressBar
+
+        pytest.importorskip("rich")
+        model = self.model(warm_start=True).set_callbacks(TheirProgressBar()).fit(X, Y)
+        finder = LearningRateFinder(steps=20)
+        before = list(model.history_["loss"])
+        model.set_params(callback=finder).fit(X, Y)
+        assert model.history_["loss"][:5] == before and len(model.history_["loss"]) == 10
+        assert model.history_["learning_rate"][-1] == finder.suggestion_
 
     def test_lbfgs_and_partial_fit(self):
         from sklearn.callback import ScoringMonitor

@@ -1,5 +1,7 @@
 """What the pictures draw is what was measured; a network in words counts what is there."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -171,6 +173,7 @@ class TestSummary:
         network = MLPClassifier((20,), max_iter=2, random_state=0).fit(X, Y).network_
         assert repr(network) == "NeuralNetwork(64-20-10; relu, softmax; float64)"
         page = network._repr_html_()
+        assert [int(w) for w in re.findall(r"width:(\d+)px", page)] == [120, round(120 * 20 / 64), round(120 * 10 / 64)]
         assert page.count("<tr>") == 4 and "1,510 parameters" in page
         own = NeuralNetwork([[[1.0]]], [[0.0]], out_activation=jitmlp.Activation(lambda z: z))
         assert "<lambda>" not in own._repr_html_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
 from jitmlp_kernels.link import folder, store
 
@@ -23,18 +24,11 @@ def run(options: argparse.Namespace) -> int:
         return 1
     if options.action == "list":
         files = store.kept(place)
-        if options.json:
-            kernels = [{"kernel": label, "bytes": path.stat().st_size} for path, label in files.items()]
-            print(json.dumps({"folder": str(place), "kernels": kernels}))
-            return 0
-        for path, label in files.items():
-            print(f"{path.stat().st_size:9d}  {label}")
-        print(f"{len(files)} kernels in {place}")
-        return 0
-    removed = store.clean(place)
-    print(
-        json.dumps({"folder": str(place), "removed": removed})
-        if options.json
-        else f"{removed} kernels removed from {place}"
-    )
+        kernels = [{"kernel": label, "bytes": path.stat().st_size} for path, label in files.items()]
+        facts: dict[str, Any] = {"folder": str(place), "kernels": kernels}
+        words = [*(f"{k['bytes']:9d}  {k['kernel']}" for k in kernels), f"{len(files)} kernels in {place}"]
+    else:
+        facts = {"folder": str(place), "removed": store.clean(place)}
+        words = [f"{facts['removed']} kernels removed from {place}"]
+    print(json.dumps(facts) if options.json else "\n".join(words))
     return 0

@@ -42,6 +42,11 @@ class Plan(NamedTuple):
     max_norm: bool = False
     frozen: tuple[tuple[bool, bool], ...] = ()
 
+    @property
+    def direct(self) -> bool:
+        """Whether the optimizer takes a gradient as soon as it is known, and none is accumulated."""
+        return self.blocks == 1 and not self.clip_norm
+
     def trains(self, l: int) -> tuple[bool, bool]:
         """Whether a layer's weights, and its vectors, change."""
         weights, vectors = self.frozen[l] if self.frozen else (False, False)
@@ -186,8 +191,7 @@ def _update(
     program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan, entries: dict[str, str]
 ) -> None:
     """The weights' side of the last block: gradients and updates, in one phase or in several."""
-    direct = plan.blocks == 1 and not plan.clip_norm
-    if not direct:
+    if not plan.direct:
         _accumulate(program, places, plan, entries)
     elif plan.trains(0)[0]:
         _sort_entries(program, places, entries)
@@ -203,7 +207,7 @@ def _update(
         program.phase(by_rows=False)
         program.call(weights.clip_factor)
     for l, layer in enumerate(model.layers):
-        _update_layer(program, layer, places.layers[l], optimizer, plan, plan.trains(l), bool(entries and l == 0))
+        _update_layer(program, l, layer, places.layers[l], optimizer, plan, bool(entries and l == 0))
     if plan.max_norm:
         program.phase(by_rows=False)
         for l, place in enumerate(places.layers):
@@ -224,28 +228,19 @@ def _accumulate(program: Program, places: Operands, plan: Plan, entries: dict[st
 
 
 def _update_layer(
-    program: Program,
-    layer: Layer,
-    place: LayerOperands,
-    optimizer: OptimizerRule,
-    plan: Plan,
-    trains: tuple[bool, bool],
-    sparse: bool,
+    program: Program, l: int, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, plan: Plan, sparse: bool
 ) -> None:
-    direct = plan.blocks == 1 and not plan.clip_norm
-    trains_weights, trains_vectors = trains
+    trains_weights, trains_vectors = plan.trains(l)
     if trains_vectors:
-        if direct:
+        if plan.direct:
             program.call(vectors.step_bias, place.bias, optimizer=optimizer)
         else:
             program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
         for vector in place.batch_norm_vectors if layer.batch_norm else ():
             program.call(vectors.update_vector, vector, optimizer=optimizer)
-    if not trains_weights:
-        return
-    if direct:
+    if trains_weights and plan.direct:
         program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=plan.l1, sparse=sparse)
-    else:
+    elif trains_weights:
         program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1)
 
 

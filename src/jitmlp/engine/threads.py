@@ -57,10 +57,10 @@ def _cpus() -> int:
     return _counted[key]
 
 
-def _asked_for() -> int | None:
-    """``OMP_NUM_THREADS``: what Dask and Ray tell a worker of its share of the cores, and scikit-learn goes by too."""
+def _asked_for() -> int:
+    """``OMP_NUM_THREADS``: what Dask and Ray tell a worker of its share of the cores, and scikit-learn goes by too; else 0."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(asked) if asked.isdigit() and int(asked) > 0 else None
+    return int(asked) if asked.isdigit() else 0
 
 
 def available_threads(n_threads: int | None = None) -> int:
@@ -75,10 +75,8 @@ def available_threads(n_threads: int | None = None) -> int:
     """
     if _forked or numba.config.DISABLE_JIT:
         return 1
-    limit = min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus(), _asked_for() or 10**6)
-    if isinstance(n_threads, Integral) and n_threads > 0:
-        limit = min(limit, int(n_threads))
-    return max(1, limit)
+    wishes = [wish for wish in (n_threads, _asked_for()) if isinstance(wish, Integral) and wish > 0]
+    return max(1, int(min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus(), *wishes)))
 
 
 @contextmanager

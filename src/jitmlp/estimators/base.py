@@ -93,8 +93,8 @@ class BaseMLP(Preparation, CallbackSupport):
             If ``max_iter`` was reached before convergence.
         """
         held_out = X_val, y_val, sample_weight_val
-        with self._fit_task(X, y, sample_weight), self._around_fit(X, y) as wanted:
-            return self._fit(X, y, sample_weight, False, held_out, wanted, initial=(coefs_init, intercepts_init))
+        with self._fit_task(X, y, sample_weight), self._around_fit(X, y) as settings:
+            return self._fit(X, y, sample_weight, False, held_out, settings, initial=(coefs_init, intercepts_init))
 
     def _fit(
         self,
@@ -103,22 +103,22 @@ class BaseMLP(Preparation, CallbackSupport):
         sample_weight: Any,
         incremental: bool,
         held_out: tuple,
-        wanted: Any = None,
+        settings: Any = None,
         **more: Any,
     ) -> Self:
         with interrupts.deferred():
             try:
                 problem = self._prepare(X, y, sample_weight, incremental, held_out, **more)
-                tasks = [] if incremental or "_callback_fit_ctx" not in vars(self) else [(X, y, sample_weight)]
-                around = [Tasks(self, problem, *given) for given in tasks]
-                fit = self._train(problem, incremental, wanted or {}, around)
+                in_task = not incremental and "_callback_fit_ctx" in vars(self)
+                around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
+                fit = self._train(problem, incremental, settings or self, around)
             except NonFiniteInputs:  # found while rows were read
                 explain(self, X)
                 raise
             self._store(problem, fit)
         return self
 
-    def _train(self, problem: Problem, incremental: bool, wanted: dict[str, Any], around: list[Tasks]) -> Fit:
+    def _train(self, problem: Problem, incremental: bool, settings: Any, around: list[Tasks]) -> Fit:
         data, random_state = problem.data, problem.random_state
         rows, held_out = np.arange(data.n_samples), problem.held_out
         splits = self.early_stopping and held_out is None and is_stochastic(self.solver)
@@ -131,10 +131,6 @@ class BaseMLP(Preparation, CallbackSupport):
             held_out = HeldOut.among(data, problem.encoded, others, problem.sample_weight)
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
-        settings: Any = self
-        if wanted:
-            settings = self._draft()
-            settings.__dict__.update(wanted)
         recipe = recipe_of(settings, len(rows), len(problem.model.layers), seed, incremental)
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, bool(self.verbose))

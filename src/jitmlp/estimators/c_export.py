@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp._version import __version__
-from jitmlp.estimators.conversion import plain_parameters
+from jitmlp.estimators.conversion import formula_of, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.tasks import Multiclass, Regression
 from jitmlp.model.model import Layer
@@ -67,14 +67,12 @@ def _quoted(text: str) -> str:
 
 
 def _activation(layer: Layer, target: str, fan_out: int, f: str) -> str:
-    row = layer.activation
-    if row.coupled:
+    template = formula_of(layer, {**ACTIVATIONS, "softmax": ""}, "to_c")
+    if layer.activation.coupled:
         return SOFTMAX.format(target=target, fan_out=fan_out, f=f)
-    if row.name not in ACTIVATIONS or not row.built_in:
-        raise ValueError(f"to_c knows the activations {sorted([*ACTIVATIONS, 'softmax'])}, not {row.name!r}")
-    if row.name == "identity":
+    if layer.activation.name == "identity":
         return ""
-    formula = re.sub(r"\bp\b", f"(T){layer.parameter!r}", ACTIVATIONS[row.name].format(f=f))
+    formula = re.sub(r"\bp\b", f"(T){layer.parameter!r}", template.format(f=f))
     return ELEMENTS.format(target=target, fan_out=fan_out, formula=formula)
 
 
@@ -108,8 +106,8 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     if not parameters.all_finite():
         raise ValueError("to_c needs finite weights")
     double = parameters.weights[0].dtype == np.float64
-    kind, f, suffix = ("double", "", "") if double else ("float", "f", "f")
-    dtype, n = np.dtype(kind if double else "float32"), len(model.layers)
+    kind, f = ("double", "") if double else ("float", "f")  # what the type is called, and what its functions end in
+    n = len(model.layers)
     widest = max(model.layer_units[1:-1], default=1)
     data, code = [], []
     for l, layer in enumerate(model.layers):
@@ -117,18 +115,13 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
         source = "x" if l == 0 else f"h{(l - 1) % 2}"
         target = "out" if l == n - 1 else f"h{l % 2}"
         for letter, values in (("w", parameters.weights[l]), ("b", parameters.biases[l])):
-            values = np.asarray(values, dtype)
-            data.append(f"static const T {name}_{letter}{l}[{values.size}] = {_numbers(values, suffix)};\n")
+            data.append(f"static const T {name}_{letter}{l}[{values.size}] = {_numbers(values, f)};\n")
         code.append(LAYER.format(name=name, l=l, source=source, target=target, fan_in=fan_in, fan_out=fan_out))
         code.append(_activation(layer, target, fan_out, f))
     softmax = any(layer.activation.coupled for layer in model.layers)
     guard = f"JITMLP_{name.upper()}_H"
-    features = getattr(estimator, "feature_names_in_", None)
-    names = (
-        ", ".join(re.sub(r"[^A-Za-z0-9 _.-]", "_", str(feature)) for feature in features)
-        if features is not None
-        else ""
-    )
+    features = getattr(estimator, "feature_names_in_", ())
+    names = ", ".join(re.sub(r"[^A-Za-z0-9 _.-]", "_", str(feature)) for feature in features)
     order = f" * Inputs: {names}\n" if names else ""
     body = "".join(code)
     return (

@@ -37,6 +37,12 @@ except ImportError:  # before scikit-learn 1.9
         return method
 
 
+def _given(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+    """What scikit-learn's callbacks are told of every task."""
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+
+
 class CallbackSupport(CallbackSupportMixin, FittedAttributes):
     """The side of an estimator that calls back."""
 
@@ -50,8 +56,8 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
         return listed
 
     @contextmanager
-    def _around_fit(self, X: Any, y: Any) -> Iterator[dict[str, Any]]:
-        """Begin, end and close the callbacks; yields the parameters that they want for this fit."""
+    def _around_fit(self, X: Any, y: Any) -> Iterator[Any]:
+        """Begin, end and close the callbacks; yields the estimator, or one with the parameters they want for this fit."""
         listed = self._listed_callbacks()
         wanted: dict[str, Any] = {}
         with ExitStack() as at_the_end:
@@ -61,21 +67,20 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
             for callback in listed:
                 if hasattr(callback, "on_fit_begin"):
                     wanted.update(callback.on_fit_begin(self, X, y) or {})
-            if wanted:
-                self._check_wanted(wanted)
-            yield wanted
+            yield self._with(wanted) if wanted else self
             for callback in listed:
                 if hasattr(callback, "on_fit_end"):
                     callback.on_fit_end(self)
 
-    def _check_wanted(self, wanted: dict[str, Any]) -> None:
-        """Raise for parameters that callbacks cannot set, and for values that are not allowed."""
+    def _with(self, wanted: dict[str, Any]) -> Any:
+        """A copy with other parameters; raises for those that callbacks cannot set, and for values that are not allowed."""
         others = [name for name in wanted if name not in FOR_ONE_FIT]
         if others:
             raise ValueError(f"on_fit_begin may set {', '.join(FOR_ONE_FIT)}, not {', '.join(map(str, others))}")
         settings: Any = self._draft()
         settings.__dict__.update(wanted)
         settings._validate_params()
+        return settings
 
     def _call_back(self, problem: Problem, run: Run) -> list:
         """The answers of the user's callbacks, who see the estimator as if training had ended here."""
@@ -95,8 +100,7 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
             yield
             return
         epochs = int(self.max_iter) if is_stochastic(self.solver) else 0
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        given = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        given = _given(self, X, y, sample_weight)
         context = self._init_callback_context(max_subtasks=epochs).call_on_fit_task_begin(**given)
         yield
         context.call_on_fit_task_end(**given, reconstruction_attributes={})
@@ -115,9 +119,12 @@ class Tasks(Callback):
 
     def __init__(self, estimator: Any, problem: Problem, X: Any, y: Any, sample_weight: Any) -> None:
         self.estimator, self.problem = estimator, problem
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.given = _given(estimator, X, y, sample_weight)
         self.context: Any = None
+
+    def on_begin(self, run: Run) -> None:
+        """Expect as many subtasks as the recipe has, which a callback may have changed."""
+        self.estimator._callback_fit_ctx.max_subtasks = run.recipe.max_epochs
 
     def on_epoch_begin(self, run: Run) -> None:
         """Begin a subtask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.estimators.prediction import Prediction
+from jitmlp.model.model import Layer
 from jitmlp.model.parameters import Parameters
 
 HIDDEN = ("identity", "logistic", "tanh", "relu")
@@ -33,6 +35,20 @@ def plain_parameters(estimator: Prediction) -> Parameters:
     )
     scaled = weights[0] * scaling.scale[:, None]
     return Parameters.of([scaled, *weights[1:]], [biases[0] - scaling.shift @ scaled, *biases[1:]])
+
+
+def formula_of(layer: Layer, formulas: Mapping[str, Any], method: str) -> Any:
+    """What a table of exported activations has for a layer.
+
+    Raises
+    ------
+    ValueError
+        If it has nothing, as for a function of the user's own.
+    """
+    row = layer.activation
+    if row.name not in formulas or not row.built_in:
+        raise ValueError(f"{method} knows the activations {sorted(formulas)}, not {row.name!r}")
+    return formulas[row.name]
 
 
 def _common(estimator: Any, target: type) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp._version import __version__
+from jitmlp.estimators.conversion import formula_of
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.tasks import Multiclass, Regression
 from jitmlp.model.model import Layer
@@ -103,10 +104,7 @@ ACTIVATIONS: dict[str, Callable[[Graph, str, float], str]] = {
 
 
 def _activate(g: Graph, z: str, layer: Layer) -> str:
-    row = layer.activation
-    if row.name not in ACTIVATIONS or not row.built_in:
-        raise ValueError(f"to_onnx knows the activations {sorted(ACTIVATIONS)}, not {row.name!r}")
-    return ACTIVATIONS[row.name](g, z, layer.parameter)
+    return formula_of(layer, ACTIVATIONS, "to_onnx")(g, z, layer.parameter)
 
 
 def _network(g: Graph, estimator: Prediction, rows: str) -> str:

@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _num_samples
 
 from jitmlp.estimators.solvers import is_stochastic
@@ -100,8 +101,9 @@ class LearningRateFinder:
             raise ValueError("solver='lbfgs' has no learning rate to find")
         model._validate_params()
         goes_on = bool(model.warm_start) and hasattr(model, "coefs_")
-        copy = deepcopy(model) if goes_on else clone(model)
-        copy.__dict__.pop("_state", None)  # the optimizer begins anew
+        copy = clone(model)
+        if goes_on:
+            copy.__dict__.update(deepcopy({name: vars(model)[name] for name in vars(model) if _is_learned(name)}))
         copy.set_params(
             learning_rate=_Exponential(self.low, self.high, self.steps), learning_rate_params=None, callback=None,
             early_stopping=False, warm_start=False, on_divergence="raise", verbose=False, scoring=None,
@@ -110,7 +112,9 @@ class LearningRateFinder:
         X = X.tocsr() if sparse.issparse(X) else X
         n = _num_samples(X)
         size, random = min(200 if model.batch_size == "auto" else int(model.batch_size), n), check_random_state(0)
-        classes = {} if not hasattr(model, "predict_proba") else {"classes": model.classes_ if goes_on else _classes(y)}
+        classes = (
+            {} if not hasattr(model, "predict_proba") else {"classes": model.classes_ if goes_on else unique_labels(y)}
+        )
         losses: list[float] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -176,15 +180,14 @@ class LearningRateFinder:
         return ax
 
 
+def _is_learned(name: str) -> bool:
+    """Whether an attribute is something that a fit has left; the optimizer's state is not wanted."""
+    return name.endswith("_") or name in ("_label_binarizer", "_normalize", "_no_improvement_count")
+
+
 def _steepest(losses: np.ndarray) -> int:
     """Where a line through the losses around falls most steeply: two neighbours alone would say more of the noise."""
     width = max(3, len(losses) // 8)
     steps = np.arange(width) - (width - 1) / 2
     slopes = np.correlate(losses, steps, "valid")
     return int(np.argmin(slopes)) + width // 2
-
-
-def _classes(y: Any) -> np.ndarray:
-    """All classes; the columns of multilabel targets."""
-    y = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
-    return np.unique(y) if y.ndim == 1 or y.shape[1] == 1 else np.arange(y.shape[1])

@@ -72,7 +72,7 @@ def rate_of(estimator: Any) -> Rate:
     return Rate(row, estimator.learning_rate_init, {**defaults, **own, **given})
 
 
-def _a_layer(name: str, given: Any, n_layers: int, default: float) -> tuple:
+def _a_layer(name: str, given: Any, n_layers: int) -> tuple:
     """A parameter that may have a number a layer, as a tuple with one a layer.
 
     Raises
@@ -80,8 +80,6 @@ def _a_layer(name: str, given: Any, n_layers: int, default: float) -> tuple:
     InvalidParameterError
         For a tuple of another length, or with what is no number >= 0.
     """
-    if given is None:
-        return (default,) * n_layers
     if not isinstance(given, (tuple, list)):
         return (float(given),) * n_layers
     pairs = name == "layer_rates"
@@ -104,7 +102,7 @@ def layer_rates_of(estimator: Any, n_layers: int) -> tuple[tuple[float, float], 
     given = estimator.layer_rates
     if given is None:
         return ()
-    entries = _a_layer("layer_rates", given, n_layers, 1.0)
+    entries = _a_layer("layer_rates", given, n_layers)
     pairs = tuple(tuple(entry) if isinstance(entry, (tuple, list)) else (entry, entry) for entry in entries)
     if not all(len(pair) == 2 for pair in pairs):
         raise refuse("layer_rates", "a number a layer, or a pair (weights, intercepts)", given)
@@ -115,12 +113,11 @@ def layer_rates_of(estimator: Any, n_layers: int) -> tuple[tuple[float, float], 
     return tuple((float(weights), float(vectors)) for weights, vectors in pairs)
 
 
-def constraints_of(estimator: Any, n_layers: int) -> Constraints:
-    """Penalties and limits."""
+def constraints_of(estimator: Any, n_layers: int, rates: tuple[tuple[float, float], ...]) -> Constraints:
+    """Penalties and limits, and what the layers' rates freeze."""
     unlimited = {name: getattr(estimator, name) for name in ("clip_value", "clip_norm", "max_norm")}
     limits = {name: np.inf if value is None else float(value) for name, value in unlimited.items()}
-    alpha, l1 = (_a_layer(name, getattr(estimator, name), n_layers, 0.0) for name in ("alpha", "l1"))
-    rates = layer_rates_of(estimator, n_layers)
+    alpha, l1 = (_a_layer(name, getattr(estimator, name), n_layers) for name in ("alpha", "l1"))
     frozen = tuple((not weights, not vectors) for weights, vectors in rates)
     return Constraints(alpha, l1, **limits, frozen=frozen if any(map(any, frozen)) else ())
 
@@ -143,11 +140,12 @@ def recipe_of(estimator: Any, n_samples: int, n_layers: int, seed: int, incremen
         batch_size = mini_batch_size(estimator, n_samples)
         if estimator.batch_size != "auto" and estimator.batch_size > n_samples:
             warn_user("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+    layer_rates = layer_rates_of(estimator, n_layers)
     return Recipe(
         optimizer,
         rate,
         hyperparameters,
-        constraints_of(estimator, n_layers),
+        constraints_of(estimator, n_layers, layer_rates),
         batch_size=max(1, batch_size),
         max_epochs=int(estimator.max_iter),
         shuffle=bool(estimator.shuffle),
@@ -157,7 +155,7 @@ def recipe_of(estimator: Any, n_samples: int, n_layers: int, seed: int, incremen
         on_divergence=estimator.on_divergence,
         max_fun=int(estimator.max_fun),
         cyclic=incremental,
-        layer_rates=layer_rates_of(estimator, n_layers),
+        layer_rates=layer_rates,
         keep_draws=estimator.warm_start == "continue",
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from jitmlp.estimators.conversion import plain_parameters
+from jitmlp.estimators.conversion import formula_of, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 
 
@@ -48,13 +48,11 @@ def to_torch(estimator: Prediction) -> Any:
     model, parameters = estimator._fitted_model(), plain_parameters(estimator)
     modules = []
     for weights, bias, layer in zip(parameters.weights, parameters.biases, model.layers):
-        row = layer.activation
-        if row.name not in ACTIVATIONS or not row.built_in:
-            raise ValueError(f"to_torch knows the activations {sorted(ACTIVATIONS)}, not {row.name!r}")
+        activation = formula_of(layer, ACTIVATIONS, "to_torch")(torch.nn, layer.parameter)
         kind = getattr(torch, np.asarray(weights).dtype.name)
         linear = torch.nn.Linear(weights.shape[0], weights.shape[1], dtype=kind)
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(np.array(weights.T, order="C")))
             linear.bias.copy_(torch.from_numpy(np.array(bias)))
-        modules += [linear, ACTIVATIONS[row.name](torch.nn, layer.parameter)]
+        modules += [linear, activation]
     return torch.nn.Sequential(*modules)

@@ -15,29 +15,29 @@ def activation_name(layer: Layer) -> str:
     return f"{rule.name}({layer.parameter:g})" if rule.parameter else rule.name
 
 
+def counts_of(model: Model) -> list[int]:
+    """Trained numbers of every layer: weights, intercepts, gammas and betas."""
+    return [
+        (fan_in + 1 + 2 * layer.batch_norm) * fan_out for layer, (fan_in, fan_out) in zip(model.layers, model.shapes)
+    ]
+
+
 def rows_of(model: Model) -> list[tuple[str, str, str, str]]:
     """One row a layer, inputs first."""
     prepared = "normalized" if model.scaling is not None else ""
     rows = [("inputs", f"{model.n_features:,}", prepared, "0")]
-    for number, (layer, (fan_in, fan_out)) in enumerate(zip(model.layers, model.shapes), 1):
+    for number, (layer, count) in enumerate(zip(model.layers, counts_of(model)), 1):
         name = "output" if number == len(model.layers) else f"hidden {number}"
         parts = [*(["batch norm"] if layer.batch_norm else []), activation_name(layer)]
         parts += [f"dropout {layer.dropout:g}"] if layer.dropout else []
-        count = fan_in * fan_out + fan_out + (2 * fan_out if layer.batch_norm else 0)
-        rows.append((name, f"{fan_out:,}", ", ".join(parts), f"{count:,}"))
+        rows.append((name, f"{layer.units:,}", ", ".join(parts), f"{count:,}"))
     return rows
-
-
-def n_parameters(model: Model) -> int:
-    """Trained numbers: weights, intercepts, gammas and betas."""
-    return sum(
-        (fan_in + 1 + 2 * layer.batch_norm) * fan_out for layer, (fan_in, fan_out) in zip(model.layers, model.shapes)
-    )
 
 
 def total(model: Model) -> str:
     """All parameters and the memory they take, in one line."""
-    count, size = n_parameters(model), n_parameters(model) * model.dtype.itemsize
+    count = sum(counts_of(model))
+    size = count * model.dtype.itemsize
     unit, divisor = next((u, d) for u, d in (("MB", 1e6), ("kB", 1e3), ("bytes", 1)) if size >= d or d == 1)
     amount = f"{size / divisor:.1f}" if divisor > 1 else str(size)
     return f"{count:,} parameters, {amount} {unit} of {model.dtype.name}, loss {model.loss.name}"

@@ -93,23 +93,26 @@ class Trainer:
 
     def _table(self, rates: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The optimizer's coefficients of steps, for all parameters or for each layer's weights and vectors."""
-        recipe, n_steps = self.recipe, len(rates)
-        if not recipe.layer_rates and recipe.rate.is_even and n_steps < AHEAD:
-            first, rate, table = self._ahead
-            place = int(numbers[0]) - first
-            if rate != rates[0] or not 0 <= place <= len(table) - n_steps:
-                first, rate, place = int(numbers[0]), rates[0], 0
-                steps = np.arange(first, first + AHEAD, dtype=float)
-                table = self.optimizer.table(np.full(AHEAD, rate), steps, recipe.hyperparameters)
-                self._ahead = first, rate, table
-            return table[place : place + n_steps]
+        recipe = self.recipe
         if not recipe.layer_rates:
+            if recipe.rate.is_even and len(rates) < AHEAD:
+                return self._part_of_table(rates[0], int(numbers[0]), len(rates))
             return self.optimizer.table(rates, numbers, recipe.hyperparameters)
         tables = {
             factor: self.optimizer.table(factor * rates, numbers, recipe.hyperparameters)
             for factor in {factor for pair in recipe.layer_rates for factor in pair}
         }
         return np.stack([np.stack([tables[factor] for factor in pair], 1) for pair in recipe.layer_rates], 1)
+
+    def _part_of_table(self, rate: float, number: int, n_steps: int) -> np.ndarray:
+        """The coefficients of a few steps of one rate, from a table that goes further ahead."""
+        first, of_rate, table = self._ahead
+        if of_rate != rate or not first <= number <= first + len(table) - n_steps:
+            steps = np.arange(number, number + AHEAD, dtype=float)
+            table = self.optimizer.table(np.full(AHEAD, rate), steps, self.recipe.hyperparameters)
+            first = number
+            self._ahead = first, rate, table
+        return table[number - first : number - first + n_steps]
 
     def state(self, random_state: tuple | None = None, order: np.ndarray | None = None) -> OptimizerState:
         """A copy of the optimizer's state."""
