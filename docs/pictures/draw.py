@@ -36,6 +36,7 @@ FLOORS = {
     "jitmlp.engine": "a network in the kernels' memory: layout, program, workspace, data, threads",
     "jitmlp.training": "recipe, schedules, epochs, callbacks, L-BFGS: gives a Fit back",
     "jitmlp.estimators": "the table of parameters, tasks, classifier, regressor, perceptron",
+    "jitmlp.tabular": "tables as they come: encoder, ensembles of networks",
     "jitmlp.displays": "pictures of fitted estimators",
     "jitmlp.files": "readers of files",
     "jitmlp.commands": "the jitmlp command, one file a subcommand",

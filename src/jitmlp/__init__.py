@@ -20,6 +20,9 @@ from jitmlp.estimators.ready_callbacks import (
 )
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.model.choices import Activation, Loss, Optimizer
+from jitmlp.tabular.classifier import TabularClassifier
+from jitmlp.tabular.encoder import TableEncoder
+from jitmlp.tabular.regressor import TabularRegressor
 from jitmlp.training.divergence import DivergenceError, DivergenceWarning
 from jitmlp_kernels.link.folder import KernelCacheWarning
 from jitmlp_kernels.link.pieces import FormulaError
@@ -46,6 +49,9 @@ __all__ = [
     "Optimizer",
     "Perceptron",
     "ProgressBar",
+    "TableEncoder",
+    "TabularClassifier",
+    "TabularRegressor",
     "TimeLimit",
     "WeightAverage",
     "WeightsDisplay",

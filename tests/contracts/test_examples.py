@@ -105,6 +105,11 @@ CLAIMS = {
         lambda f, d: f["below"]["asymmetric"] < 0.3,
     ],
     "plot_22_optimizer_of_ones_own": [lambda f, d: max(f["final"].values()) < 2.0],
+    "plot_23_table": [
+        lambda f, d: [bar.get_width() for bar in d[0].patches] == f["importance"].importances_mean.tolist(),
+        lambda f, d: f["importance"].importances_mean.min() > 0.02 and f["model"].oof_score_ > 0.75,
+        lambda f, d: d[0].get_title()[9:13] == f"{f['model'].score(f['X_test'], f['y_test']):.2f}",
+    ],
 }
 
 

@@ -1,0 +1,281 @@
+"""What the estimators for tables share: an ensemble of networks, each trained on its own fold, one a core."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils import Bunch, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from jitmlp.engine.threads import available_threads
+from jitmlp.estimators.links import DocumentationLink
+from jitmlp.estimators.parameters import table_of
+from jitmlp.tabular.encoder import TableEncoder
+from jitmlp.tabular.importance import permutation_importance
+from jitmlp.tabular.watch import Watch, epochs_within
+
+HELD_OUT = 0.2  # of the rows, for a single network
+# Neural-tangent parametrization (Jacot et al. 2018): weights W / sqrt(fan_in) with W ~ N(0, 1) and a rate for W. Adam's
+# steps do not depend on the gradient's size, so the rate over sqrt(fan_in) for the weights themselves is the same.
+VECTOR_RATE = 0.1  # of the intercepts
+
+
+def shared_constraints(estimator: str, names: tuple[str, ...]) -> dict[str, list]:
+    """What is allowed for the parameters that the members have too."""
+    rows = table_of(estimator)
+    return {name: rows[name].allowed for name in names}
+
+
+class TableEnsemble(DocumentationLink, BaseEstimator):
+    """Base class of :class:`TabularClassifier` and :class:`TabularRegressor`."""
+
+    _parameter_constraints: dict[str, list] = {
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "categorical_features": TableEncoder._parameter_constraints["categorical_features"],
+        "n_jobs": [Integral, None],
+    }
+    _member: type
+
+    # What differs between the two
+
+    def _learn_target(self, y: np.ndarray) -> np.ndarray:
+        """The target as the members see it."""
+        raise NotImplementedError
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Other targets in the same way."""
+        raise NotImplementedError
+
+    def _folds(self, target: np.ndarray, random: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows to train on and rows that choose the epoch, a pair for each member."""
+        raise NotImplementedError
+
+    def _weigh(self, target: np.ndarray, weights: Any) -> Any:
+        """The rows' weights with what their classes weigh."""
+        return weights
+
+    def _look_back(self, rows: Any, target: np.ndarray, weights: Any, seen: list) -> None:
+        """Learn from what the members say of rows that they have not seen."""
+        raise NotImplementedError
+
+    def _score_rows(self, rows: Any, y: np.ndarray) -> float:
+        """The score of encoded rows."""
+        raise NotImplementedError
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None) -> Any:
+        """Fit all members.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_samples, n_features)
+            Columns of any kind but dates, with missing values. Not changed.
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        X_val, y_val : default=None
+            Validation data of your own: every member trains on all of ``X``, these choose its epoch, and nothing is out
+            of fold.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For tables and targets that cannot be read; the message names the column.
+        """
+        start = time.monotonic()
+        if (X_val is None) != (y_val is None):
+            raise ValueError(
+                f"X_val and y_val must be given together, got only {'y_val' if X_val is None else 'X_val'}"
+            )
+        draft = clone(self)
+        draft.encoder_ = TableEncoder(self.categorical_features)
+        rows = _with_a_column(draft.encoder_.fit_transform(X))
+        draft.n_features_in_ = draft.encoder_.n_features_in_
+        if hasattr(draft.encoder_, "feature_names_in_"):
+            draft.feature_names_in_ = draft.encoder_.feature_names_in_
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        y = column_or_1d(np.asarray(y), warn=True)
+        check_consistent_length(rows, y)
+        target = draft._learn_target(y)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, rows)
+        if weights is not None and (weights < 0).any():
+            raise ValueError("sample_weight must be >= 0")
+        weights = draft._weigh(target, weights)
+        random = check_random_state(self.random_state)
+        seeds = random.randint(2**31, size=self.n_members)
+        if X_val is None:
+            held, folds = None, draft._folds(target, random)
+        else:
+            held = draft._rows(X_val), draft._encode_target(column_or_1d(np.asarray(y_val), warn=True))
+            folds = [(np.arange(len(y)), np.arange(0))] * self.n_members
+        fitted = draft._train(rows, target, weights, held, list(zip(seeds, folds)), start)
+        draft.members_ = [model for model, _ in fitted]
+        draft._look_back(rows, target, weights, [(model, outside) for model, (_, outside) in fitted])
+        draft.history_ = _joined(draft.members_)
+        draft.n_iter_ = max(model.n_iter_ for model in draft.members_)
+        self.__dict__ = {**self._kept(), **{name: value for name, value in vars(draft).items() if name.endswith("_")}}
+        return self
+
+    def _kept(self) -> dict[str, Any]:
+        """What of the estimator a new fit leaves: all but the fitted attributes."""
+        return {name: value for name, value in vars(self).items() if not name.endswith("_") or name.startswith("__")}
+
+    def _train(self, rows: Any, target: Any, weights: Any, held: Any, work: list, start: float) -> list:
+        """The members with their folds, in their order; those for which no time was left are missing."""
+        n_jobs = available_threads(self.n_jobs if self.n_jobs and self.n_jobs > 0 else None)
+        at_once = min(len(work), n_jobs)
+        rounds = -(-len(work) // at_once)
+        watch = Watch(len(work), int(self.max_iter), bool(self.verbose), start, self.time_limit)
+
+        def train(number: int, epochs: int | None = None) -> Any:
+            seed, (inside, outside) = work[number]
+            if watch.is_over and number > 0:
+                return None
+            model = self._network(int(seed), rows.shape[1], len(inside))
+            model.set_params(n_threads=1 if at_once > 1 else n_jobs, callback=watch.of(number))
+            if epochs is not None:
+                model.set_params(max_iter=epochs)
+            X_val, y_val = held if held is not None else (rows[outside], target[outside])
+            if len(inside) == len(target):
+                inside = slice(None)  # no copy
+            own = None if weights is None else weights[inside]
+            own_val = None if weights is None or held is not None else weights[outside]
+            if len(y_val) < 2 and self.scoring is None:
+                model.set_params(scoring="loss")  # no R squared of a single row
+            model.fit(rows[inside], target[inside], own, X_val=X_val, y_val=y_val, sample_weight_val=own_val)
+            model.set_params(callback=None)
+            return model, work[number][1]
+
+        with watch:
+            epochs = epochs_within(self.time_limit, start, rounds, int(self.max_iter), lambda: train(0, 2))
+            watch.begin(epochs)
+            with ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
+                futures = [pool.submit(train, number, epochs) for number in range(len(work))]
+                try:
+                    while wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION).not_done:
+                        if any(future.done() and future.exception() for future in futures):
+                            break  # this thread sleeps shortly, so that an interrupt is heard
+                except BaseException:
+                    for future in futures:
+                        future.cancel()
+                    raise
+                finally:
+                    watch.stop()  # for the members that are still at work after an error
+                fitted = [future.result() for future in futures if not future.cancelled()]
+        return [found for found in fitted if found is not None]
+
+    def _network(self, seed: int, n_inputs: int, n_rows: int) -> Any:
+        """A member, not fitted yet."""
+        sizes = self.hidden_layer_sizes
+        sizes = tuple(sizes) if hasattr(sizes, "__iter__") else (sizes,)
+        fan_in = (n_inputs, *sizes)
+        given = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name in table_of(self._member.__name__)
+        }
+        given.update(
+            hidden_layer_sizes=sizes,
+            batch_size=min(self.batch_size, n_rows),
+            layer_rates=tuple((max(n, 1) ** -0.5, VECTOR_RATE) for n in fan_in),
+            initializer="lecun_normal",
+            learning_rate="cosine_log",
+            beta_2=0.95,
+            dtype="float32",
+            tol=0.0,
+            n_iter_no_change=np.inf,
+            restore_best=True,
+            on_divergence="restore",
+            verbose=False,
+            random_state=seed,
+        )
+        given.pop("class_weight", None)  # it is in the rows' weights
+        return self._member(**given)
+
+    # What is there after a fit
+
+    def _rows(self, X: Any) -> Any:
+        """The numbers of a table."""
+        check_is_fitted(self, "members_" if hasattr(self, "members_") else "encoder_")
+        return _with_a_column(self.encoder_.transform(X))
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the numbers that the networks see.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns, where ``fit`` was given none.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        check_is_fitted(self, "members_")
+        return self.encoder_.get_feature_names_out(input_features)
+
+    def feature_importance(self, X: Any, y: Any, *, n_repeats: int = 5, random_state: Any = 0) -> Bunch:
+        """What the score loses where a column is shuffled (Breiman 2001), computed on the encoded rows.
+
+        Parameters
+        ----------
+        X : frame or array-like of shape (n_samples, n_features)
+            Rows, better such as ``fit`` has not seen.
+        y : array-like of shape (n_samples,)
+        n_repeats : int, default=5
+        random_state : int, RandomState instance or None, default=0
+
+        Returns
+        -------
+        result : Bunch
+            ``importances`` of shape (n_features, n_repeats), ``importances_mean``, ``importances_std`` and
+            ``feature_names``, as of :func:`sklearn.inspection.permutation_importance`.
+        """
+        check_is_fitted(self, "members_")
+        if n_repeats < 1:
+            raise ValueError(f"n_repeats must be >= 1, got {n_repeats!r}")
+        rows = self._rows(X)
+        y = column_or_1d(np.asarray(y))
+        check_consistent_length(rows, y)
+        score: Callable = lambda shuffled: self._score_rows(shuffled, y)  # noqa: E731
+        features = self.encoder_.feature_of_
+        found = permutation_importance(score, rows, features, self.n_features_in_, n_repeats, random_state)
+        names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(self.n_features_in_)])
+        return Bunch(**found, feature_names=np.asarray(names))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
+
+
+def _with_a_column(rows: Any) -> Any:
+    """The rows; zeros where no column says anything, from which a network learns the mean or the shares."""
+    return rows if rows.shape[1] else np.zeros((rows.shape[0], 1), rows.dtype)
+
+
+def _joined(members: list) -> dict[str, list]:
+    """The members' histories, one below the other, with the best score so far of each."""
+    found: dict[str, list] = {"member": [], "epoch": []}
+    for number, model in enumerate(members):
+        epochs = len(model.loss_curve_)
+        found["member"] += [number] * epochs
+        found["epoch"] += range(1, epochs + 1)
+        best = np.maximum.accumulate(np.array(model.history_["validation_score"], float)).tolist()
+        for name, values in {**model.history_, "best_score": best}.items():
+            found.setdefault(name, []).extend(values)
+    return found

@@ -1,0 +1,139 @@
+"""Who looks at the members while they train: their progress, the time that is left, a stop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+LINES = 20  # of a whole fit, at most, where no bar can be drawn
+SHARE = 0.92  # of the time limit that epochs may fill; the rest is for reading, looking back and a slow minute
+FEWEST_EPOCHS = 4
+
+
+def epochs_within(limit: float | None, start: float, rounds: int, most: int, probe: Callable) -> int:
+    """Epochs a member for which the time is enough, so that the schedule of the learning rate comes to its end.
+
+    ``probe()`` fits two epochs of one member; it is not called where there is no limit, and the model is the same then.
+    """
+    if limit is None:
+        return most
+    probe()  # loads the kernels
+    before = time.monotonic()
+    probe()
+    now = time.monotonic()
+    left = SHARE * limit - (now - start)
+    return int(np.clip(left / rounds / ((now - before) / 2), FEWEST_EPOCHS, most))
+
+
+class Watch:
+    """Progress of an ensemble's fit, shown if ``verbose``; ends the members when time is over or at :meth:`stop`.
+
+    Parameters
+    ----------
+    n_members, n_epochs : int
+    verbose : bool
+    start : float
+        When the fit began, of ``time.monotonic``.
+    limit : float or None
+        Seconds from then.
+    """
+
+    def __init__(self, n_members: int, n_epochs: int, verbose: bool, start: float, limit: float | None) -> None:
+        self.n_members, self.n_epochs, self.verbose = n_members, n_epochs, verbose
+        self.end = np.inf if limit is None else start + limit
+        self.began: float | None = None  # the members' training
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._done = self._shown = 0
+        self._best = -np.inf
+        self._bar: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no member should begin."""
+        return self._stopped.is_set() or time.monotonic() >= self.end
+
+    def begin(self, n_epochs: int) -> None:
+        """The members begin now, so many epochs each."""
+        self.n_epochs, self.began = n_epochs, time.monotonic()
+        if self.verbose:
+            self._bar = _bar(self.n_members * n_epochs)
+
+    def stop(self) -> None:
+        """Let every member end at its next epoch."""
+        self._stopped.set()
+
+    def of(self, number: int) -> Callable:
+        """The callback of a member."""
+        last = [time.monotonic()]
+
+        def after_epoch(model: Any) -> bool:
+            now = time.monotonic()
+            took, last[0] = now - last[0], now
+            if self.began is not None:
+                self._show(number, model)
+            # the last epoch ends by this answer: as many epochs as were asked for are meant, and no warning is due
+            return self._stopped.is_set() or now + took > self.end or model.n_iter_ >= model.max_iter
+
+        return after_epoch
+
+    def _show(self, number: int, model: Any) -> None:
+        with self._lock:
+            self._done += 1
+            self._best = max(self._best, np.nanmax([*model.validation_scores_[-1:], -np.inf]))
+            if not self.verbose:
+                return
+            members = min(self.n_members, 1 + self._done // self.n_epochs)
+            if self._bar is not None:
+                self._bar.update(0, completed=self._done, member=members, best=self._best)
+                return
+            total = self.n_members * self.n_epochs
+            share = self._done * LINES // total
+            if share > self._shown:
+                self._shown = share
+                left = (time.monotonic() - self.began) / self._done * (total - self._done)  # type: ignore[operator]
+                print(
+                    f"member {members}/{self.n_members} epoch {self._done}/{total} best score {self._best:.4f}, "
+                    f"left {left:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(total: int) -> Any:
+    """rich's bar, begun, or None where it cannot be drawn."""
+    if find_spec("rich") is None:
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        console = Console()
+    if (console.is_jupyter and find_spec("ipywidgets") is None) or not (console.is_jupyter or console.is_terminal):
+        return None
+    columns = (
+        TextColumn("member {task.fields[member]}, epoch {task.completed:>4}/{task.total}"),
+        BarColumn(bar_width=24),
+        TextColumn("best score {task.fields[best]:.4f}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=console)
+    bar.add_task("fit", total=total, member=1, best=float("nan"))
+    bar.start()
+    return bar

@@ -1,0 +1,226 @@
+"""Ensembles of networks for tables."""
+
+import pickle
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_wine, make_classification
+from sklearn.inspection import partial_dependence
+from sklearn.metrics import log_loss
+from sklearn.model_selection import RandomizedSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier as ScikitClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+from tests.tabular.test_encoder import as_polars, mixed
+
+from jitmlp import TabularClassifier, TabularRegressor
+
+pandas = pytest.importorskip("pandas")
+pytest.importorskip("narwhals")
+RNG = np.random.default_rng(0)
+SMALL = dict(hidden_layer_sizes=(32, 32), max_iter=15, batch_size=64, random_state=0)
+
+
+def test_the_bits_do_not_depend_on_cores():
+    frame, y = mixed()
+    models = [TabularClassifier(3, n_jobs=n, **SMALL).fit(frame, y) for n in (1, 2, None, -1)]
+    for other in models[1:]:
+        np.testing.assert_array_equal(other.predict_proba(frame), models[0].predict_proba(frame))
+        np.testing.assert_array_equal(other.oof_proba_, models[0].oof_proba_)
+    assert models[0].temperature_ == models[2].temperature_ and len(models[0].members_) == 3
+    alone = [TabularRegressor(1, n_jobs=n, **SMALL).fit(frame, y) for n in (1, 2)]
+    np.testing.assert_array_equal(alone[0].predict(frame), alone[1].predict(frame))
+
+
+class TestOutOfFold:
+    def test_it_is_said_by_the_member_that_has_not_seen_the_row(self):
+        frame, y = mixed()
+        model = TabularClassifier(3, **SMALL).fit(frame, y)
+        assert np.isfinite(model.oof_proba_).all() and model.oof_score_ == (model.oof_proba_.argmax(1) == y).mean()
+        labels = RNG.permutation(y)  # nothing to learn: whoever has seen a row knows more
+        noise = TabularClassifier(3, **{**SMALL, "max_iter": 60}).fit(frame, labels)
+        assert abs(noise.oof_score_ - 0.5) < 0.13
+
+    def test_the_temperature_makes_the_log_loss_least(self):
+        frame, y = mixed(n=900)
+        model = TabularClassifier(3, label_smoothing=0.3, **SMALL).fit(frame, y)
+        logs = np.log(model.oof_proba_)
+        for factor in (0.9, 1.1):
+            shares = np.exp(logs * factor)
+            assert log_loss(y, shares / shares.sum(axis=1, keepdims=True)) >= model.oof_log_loss_ - 1e-9
+        assert model.temperature_ < 1 and model.oof_log_loss_ == pytest.approx(log_loss(y, model.oof_proba_))
+        np.testing.assert_allclose(model.predict_proba(frame).sum(axis=1), 1)
+        np.testing.assert_allclose(np.exp(model.predict_log_proba(frame)), model.predict_proba(frame))
+
+    def test_regression_in_the_targets_units(self):
+        X, y = load_diabetes(return_X_y=True, as_frame=True)
+        model = TabularRegressor(3, **SMALL).fit(X, 1000 * y + 5e5)
+        assert np.isfinite(model.oof_prediction_).all() and model.oof_score_ > 0.35
+        assert abs(model.predict(X).mean() - (1000 * y + 5e5).mean()) < 5000
+        far = model.predict(X * 1e6)
+        assert far.min() >= 1000 * y.min() + 5e5 - 1 and far.max() <= 1000 * y.max() + 5e5 + 1
+        one = TabularRegressor(1, **SMALL).fit(X, y)
+        assert np.isnan(one.oof_prediction_).mean() == pytest.approx(0.8, abs=0.01)
+
+    def test_validation_data_of_ones_own(self):
+        frame, y = mixed(n=600)
+        own = dict(X_val=frame[400:], y_val=y[400:])
+        model = TabularClassifier(2, scoring=None, **SMALL).fit(frame[:400], y[:400], **own)
+        assert np.isnan(model.oof_proba_).all() and model.score(frame[400:], y[400:]) > 0.8
+        assert max(model.history_["validation_score"]) == pytest.approx(
+            max(m.score(model.encoder_.transform(own["X_val"]), own["y_val"]) for m in model.members_))  # fmt: skip
+        with pytest.raises(ValueError, match="y_val"):
+            TabularClassifier(2, **SMALL).fit(frame[:400], y[:400], X_val=frame[400:], y_val=y[400:] + 5)
+        with pytest.raises(ValueError, match="X_val and y_val must be given together"):
+            TabularRegressor(2, **SMALL).fit(frame, y, X_val=frame)
+
+    def test_more_members_than_folds_of_few_rows(self):
+        X, y = RNG.normal(size=(6, 2)), np.array([0, 1, 0, 1, 2, 2])
+        for estimator in (TabularClassifier, TabularRegressor):
+            model = estimator(8, **SMALL).fit(X, y)
+            assert len(model.members_) == 8 and model.predict(X).shape == (6,)
+
+
+class TestTargets:
+    def test_words_as_classes_weights_and_few_rows_of_one(self):
+        frame, y = mixed()
+        words = np.array(["no", "yes"])[y].astype(object)
+        words[:2] = "rare"
+        model = TabularClassifier(3, class_weight={"yes": 50.0}, **SMALL).fit(frame, words)
+        assert list(model.classes_) == ["no", "rare", "yes"] and model.predict_proba(frame).shape == (300, 3)
+        plain = TabularClassifier(3, **SMALL).fit(frame, words)
+        assert (model.predict(frame) == "yes").sum() > (plain.predict(frame) == "yes").sum()
+        weighted = TabularClassifier(3, **SMALL).fit(frame, words, np.where(words == "yes", 50.0, 1.0))
+        np.testing.assert_allclose(weighted.predict_proba(frame), model.predict_proba(frame), atol=1e-6)
+        with pytest.raises(ValueError, match="maybe"):
+            TabularClassifier(3, class_weight={"maybe": 2.0}, **SMALL).fit(frame, words)
+
+    def test_a_scorer_chooses_the_epoch(self):
+        frame, y = mixed()
+        model = TabularClassifier(2, scoring="roc_auc", **SMALL).fit(frame, y)
+        scores = pandas.DataFrame(model.history_)
+        assert (scores.groupby("member")["best_score"].is_monotonic_increasing).all()
+        np.testing.assert_allclose(scores.groupby("member")["validation_score"].cummax(), scores["best_score"])
+        for member, best in zip(model.members_, scores.groupby("member")["best_score"].max()):
+            assert member.best_validation_score_ == best > 0.9
+
+
+def test_it_is_better_than_scikit_learns_network_on_a_mixed_table():
+    frame, y = mixed(n=1200)
+    numbers = pandas.get_dummies(frame.drop(columns="none")).fillna(0.0).astype(float)
+    other = make_pipeline(StandardScaler(), ScikitClassifier(random_state=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = cross_val_score(other, numbers, y, cv=3, scoring="neg_log_loss").mean()
+    model = TabularClassifier(3, **{**SMALL, "hidden_layer_sizes": (128, 128), "max_iter": 40})
+    assert cross_val_score(model, frame, y, cv=3, scoring="neg_log_loss").mean() > theirs
+
+
+class TestTime:
+    def test_a_limit_is_kept_and_the_schedule_comes_to_its_end(self):
+        X, y = make_classification(4000, 20, random_state=0)
+        TabularClassifier(2, max_iter=1, random_state=0).fit(X[:500], y[:500])  # loads the kernels
+        start = time.perf_counter()
+        model = TabularClassifier(4, time_limit=4.0, max_iter=10_000, random_state=0).fit(X, y)
+        assert time.perf_counter() - start < 5.0 and 1 <= len(model.members_) <= 4
+        assert model.predict_proba(X[:10]).shape == (10, 2)
+        ends = [
+            member.history_["learning_rate"][-1] / max(member.history_["learning_rate"]) for member in model.members_
+        ]
+        assert min(ends) < 0.3
+
+    def test_a_limit_that_is_far_changes_nothing(self):
+        frame, y = mixed()
+        found = [
+            TabularClassifier(2, time_limit=limit, **SMALL).fit(frame, y).predict_proba(frame) for limit in (None, 300)
+        ]
+        np.testing.assert_array_equal(*found)
+
+    def test_an_interrupt_ends_all_members_and_leaves_the_estimator(self):
+        X, y = make_classification(5000, 20, random_state=0)
+        model = TabularClassifier(2, max_iter=3, random_state=0).fit(X, y)
+        before = model.predict_proba(X[:5])
+        threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+        start = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            model.set_params(max_iter=100_000, n_jobs=2).fit(X, y)
+        assert time.perf_counter() - start < 20
+        np.testing.assert_array_equal(model.predict_proba(X[:5]), before)
+
+    def test_progress_in_lines(self, capfd):
+        frame, y = mixed()
+        TabularClassifier(2, verbose=True, **SMALL).fit(frame, y)
+        lines = capfd.readouterr().err.splitlines()
+        assert 2 <= len(lines) <= 20 and "epoch 30/30" in lines[-1] and "best score" in lines[-1]
+        TabularClassifier(2, **SMALL).fit(frame, y)
+        assert not capfd.readouterr().err
+
+
+class TestAtHome:
+    def test_pickled_cloned_searched(self):
+        frame, y = mixed()
+        model = TabularClassifier(2, **SMALL)
+        fitted = clone(model).fit(frame, y)
+        back = pickle.loads(pickle.dumps(fitted))
+        np.testing.assert_array_equal(back.predict_proba(frame), fitted.predict_proba(frame))
+        np.testing.assert_allclose(fitted.predict_proba(as_polars(frame)), fitted.predict_proba(frame), atol=1e-6)
+        assert pandas.DataFrame(fitted.history_).groupby("member").size().tolist() == [15, 15]
+        search = RandomizedSearchCV(model.set_params(max_iter=3), model.search_space(), n_iter=2, cv=2, random_state=0)
+        assert set(search.fit(frame, y).best_params_) == set(model.search_space())
+        X, labels = load_wine(return_X_y=True)
+        assert TabularClassifier(2, random_state=0, max_iter=30).fit(X, labels).score(X, labels) > 0.95
+
+    def test_importance_finds_what_the_target_depends_on(self):
+        frame, y = mixed()
+        model = TabularClassifier(2, **SMALL).fit(frame, y)
+        found = model.feature_importance(frame, y, n_repeats=3)
+        assert found.importances.shape == (8, 3) and list(found.feature_names) == list(frame)
+        by_name = dict(zip(found.feature_names, found.importances_mean))
+        assert {"a", "colour", "flag"} == set(sorted(by_name, key=by_name.get)[-3:]) and by_name["same"] == 0
+        again = model.feature_importance(frame, y, n_repeats=3)
+        np.testing.assert_array_equal(found.importances, again.importances)
+        wide = frame.assign(code=RNG.integers(200, size=len(frame)).astype(str))
+        assert model.set_params(n_members=1).fit(wide, y).feature_importance(wide, y).importances_mean[0] > 0.02
+        number = TabularRegressor(1, **SMALL).fit(frame, y).feature_importance(frame, y)
+        assert number.importances_mean.argmax() in (0, 3)
+        with pytest.raises(ValueError, match="n_repeats"):
+            model.feature_importance(frame, y, n_repeats=0)
+
+    def test_partial_dependence(self):
+        frame, y = mixed()
+        found = partial_dependence(TabularClassifier(2, **SMALL).fit(frame, y), frame, ["a"], grid_resolution=5)
+        assert (np.diff(found["average"][0]) > 0).all()
+
+    @pytest.mark.parametrize("wrong", [
+        {"n_members": 0}, {"time_limit": 0}, {"categorical_features": "x"}, {"batch_size": 0}, {"dropout": -1},
+        {"activation": "rellu"}, {"hidden_layer_sizes": (0,)}, {"scoring": "nonsense"},
+    ], ids=str)  # fmt: skip
+    def test_parameters_are_checked(self, wrong):
+        for estimator in (TabularClassifier, TabularRegressor):
+            with pytest.raises(ValueError, match=next(iter(wrong))):
+                estimator(**{**SMALL, **wrong}).fit(*mixed())
+
+    def test_optuna_is_given_a_space(self):
+        optuna = pytest.importorskip("optuna")
+        values = {"hidden_layer_sizes": "2 x 128", "activation": "selu", "learning_rate_init": 0.05, "dropout": 0.1,
+                  "alpha": 1e-4, "batch_size": 64}  # fmt: skip
+        found = TabularClassifier(**TabularClassifier.search_space(optuna.trial.FixedTrial(values)))
+        assert found.batch_size == 64 and found.hidden_layer_sizes == (128, 128)
+        assert set(TabularClassifier.search_space()) == set(values)
+
+
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+def test_scikit_learns_checks(estimator):
+    model = estimator(2, hidden_layer_sizes=(32, 32), max_iter=60, batch_size=32, dropout=0.0)
+    lies_in_folds = {
+        "check_sample_weight_equivalence_on_dense_data": "which rows are in a fold depends on their number"
+    }
+    results = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=lies_in_folds)
+    failed = {r["check_name"]: str(r["exception"]) for r in results if r["status"] == "failed"}
+    assert not failed, failed
