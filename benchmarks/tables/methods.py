@@ -57,9 +57,10 @@ class _CatBoost:
         self.model, self.words = model, words
 
     def _plain(self, X: pd.DataFrame) -> pd.DataFrame:
-        return X.assign(
-            **{name: X[name].astype(object).where(X[name].notna(), "missing").astype(str) for name in self.words}
-        )
+        X = X.copy()
+        for name in self.words:
+            X[name] = X[name].astype(object).where(X[name].notna(), "missing").astype(str)
+        return X
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> Any:
         self.model.fit(self._plain(X), y)

@@ -46,6 +46,13 @@ def mini_batch_totals(m, job, unit, op):
         m.write(m.read(place) + loss.get() * scale * m.double(n_batch), place)
 
 
+@kernel(NOTHING)
+def exchanged_scale(m, job, unit, op):
+    """The scale of gradients to which other processes have added theirs."""
+    total = job.all_weight
+    unit.scale = where(total != 0.0, 1.0 / where(total != 0.0, total, 1.0), 0.0)
+
+
 @kernel(WEIGHTS)
 def step_weights(m, job, unit, op, optimizer, l1, sparse):
     """Gradient and update, tile by tile."""

@@ -13,6 +13,8 @@ from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
+from jitmlp.engine.group import Group, current
+
 CHUNK_BYTES = 2**24
 NORMALIZATIONS = ("minmax", "standard", "robust")
 
@@ -58,6 +60,36 @@ def _sparse(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     return shift, _scale(spread)
 
 
+def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The same over the rows of all processes: sums and extremes are merged, quantiles taken of whole columns."""
+    if kind == "robust":
+        parts = []
+        for part in _chunks(X.shape[1], int(group.total(X.shape[0])[0])):
+            own = X[:, part].toarray() if sparse.issparse(X) else np.asarray(X[:, part])
+            scaler = RobustScaler().fit(np.concatenate(group.gather(own)))
+            parts.append((scaler.center_, 1 / scaler.scale_))
+        return np.hstack([shift for shift, _ in parts]), np.hstack([scale for _, scale in parts])
+    if kind == "minmax":
+        own = min_max_axis(X, axis=0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0))
+        lows, highs = (np.array(values, np.float64) for values in zip(*group.gather(own)))
+        low = lows.min(axis=0)
+        return low, _scale(highs.max(axis=0) - low)
+    if sparse.issparse(X):
+        mean, variance = mean_variance_axis(X.astype(np.float64) if X.dtype.kind != "f" else X, axis=0)
+    else:
+        scaler = StandardScaler()
+        for part in _chunks(*X.shape):
+            scaler.partial_fit(X[part].astype(np.float64))
+        mean, variance = scaler.mean_, scaler.var_
+    counts, means, variances = (
+        np.array(values, np.float64) for values in zip(*group.gather((X.shape[0], mean, variance)))
+    )
+    shares = counts[:, None] / counts.sum()
+    mean = (shares * means).sum(axis=0)
+    variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)  # Chan, Golub & LeVeque 1983
+    return mean, _scale(np.sqrt(variance))
+
+
 def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Shift and scale of every feature.
 
@@ -71,5 +103,9 @@ def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     -------
     shift, scale : ndarray of shape (n_features,), float64
     """
-    shift, scale = _sparse(kind, X) if sparse.issparse(X) else _dense(kind, X)
+    group = current()
+    if group is not None:
+        shift, scale = _of_all(group, kind, X)
+    else:
+        shift, scale = _sparse(kind, X) if sparse.issparse(X) else _dense(kind, X)
     return np.asarray(shift, np.float64), np.asarray(scale, np.float64)

@@ -34,6 +34,8 @@ class Plan(NamedTuple):
         Whether there is an L1 penalty, a limit on the gradients' norm, on the units' norms.
     frozen : tuple of (bool, bool)
         For each layer, whether its weights and its vectors stay as they are; empty for none.
+    exchanges : bool
+        Whether other processes add to the gradients before the update.
     """
 
     blocks: int = 1
@@ -41,11 +43,12 @@ class Plan(NamedTuple):
     clip_norm: bool = False
     max_norm: bool = False
     frozen: tuple[tuple[bool, bool], ...] = ()
+    exchanges: bool = False
 
     @property
     def direct(self) -> bool:
         """Whether the optimizer takes a gradient as soon as it is known, and none is accumulated."""
-        return self.blocks == 1 and not self.clip_norm
+        return self.blocks == 1 and not self.clip_norm and not self.exchanges
 
     def trains(self, l: int) -> tuple[bool, bool]:
         """Whether a layer's weights, and its vectors, change."""
@@ -192,7 +195,8 @@ def _update(
 ) -> None:
     """The weights' side of the last block: gradients and updates, in one phase or in several."""
     if not plan.direct:
-        _accumulate(program, places, plan, entries)
+        if not plan.exchanges:
+            _accumulate(program, places, plan, entries)
     elif plan.trains(0)[0]:
         _sort_entries(program, places, entries)
     if plan.clip_norm:
@@ -254,9 +258,13 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         _forward(program, model, places, kind, training=True)
         _backward(program, model, places, lowest)
         program.phase(by_rows=False, block=block)
-        if block < plan.blocks - 1:
+        if block < plan.blocks - 1 or plan.exchanges:
             _accumulate(program, places, plan, entries)
-    program.call(weights.mini_batch_totals)
+    if plan.exchanges:
+        program.phase(by_rows=False)  # before which the processes exchange what they have
+        program.call(weights.exchanged_scale)
+    else:
+        program.call(weights.mini_batch_totals)
     _update(program, model, places, optimizer, plan, entries)
     return program
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data, address
+from jitmlp.engine.group import Group
 from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.memory import check_memory
@@ -73,6 +74,8 @@ class Workspace:
         norm needs.
     keep_preactivations : bool
         Keep the preactivations of every layer, not only where a derivative needs them.
+    exchanges : bool
+        Whether steps are those of :meth:`train_with_others`.
 
     Raises
     ------
@@ -88,8 +91,10 @@ class Workspace:
         optimizer: OptimizerRule | None = None,
         accumulate: bool = False,
         keep_preactivations: bool = False,
+        exchanges: bool = False,
     ) -> None:
         self.model, self.n_threads, self.optimizer = model, n_threads, optimizer
+        self.exchanges, accumulate = exchanges, accumulate or exchanges
         self.rows = rows
         slots = len(optimizer.slots) if optimizer else 0
         self.layout = layout = Layout(
@@ -259,7 +264,7 @@ class Workspace:
     def training_job(self, data: Data, constraints: Constraints) -> Job:
         """The job of a step on data of this kind, made at the first use."""
         limits = constraints.clip_norm < np.inf, constraints.max_norm < np.inf
-        plan = Plan(self.layout.blocks, bool(np.any(constraints.l1)), *limits, constraints.frozen)
+        plan = Plan(self.layout.blocks, bool(np.any(constraints.l1)), *limits, constraints.frozen, self.exchanges)
         job = self._jobs.get((data.kind, plan))
         if job is None:
             assert self.optimizer is not None, "a network for prediction alone"
@@ -314,6 +319,42 @@ class Workspace:
         fields.first_step, fields.seed = first_step, seed
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
+
+    def train_with_others(
+        self,
+        data: Data,
+        order: np.ndarray,
+        batch_size: Any,
+        table: np.ndarray,
+        constraints: Constraints,
+        group: Group,
+        first_step: int = 0,
+        seed: Any = 0,
+    ) -> None:
+        """Run one mini-batch step, whose rows ``order`` are this process's; there may be none.
+
+        Parameters and errors as of :meth:`train`.
+        """
+        order = self._checked_order(data, order)
+        if not len(order) <= batch_size <= self.rows:
+            raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
+        table = np.ascontiguousarray(table, np.float64)
+        job = self._prepared_job(data, constraints, batch_size, table)
+        fields, n, mine = job.fields, len(order), 2 * self.layout.blocks
+        fields.order, fields.n_order = address(order), n
+        fields.coefficients, fields.first_step, fields.seed = address(table), first_step, seed
+        fields.first_phase, fields.last_phase = 0, mine
+        self._run(job, self.n_threads)
+        self._check_status()
+        weight = n if data.sample_weight is None else float(self.row_weight[:n].sum())
+        loss, all_weight, n_all = group.total(float(self.row_loss[:n].sum()), weight, n)
+        gradients = self.memory[self.layout.gradients :][: self.layout.state_stride]
+        group.add(gradients)
+        fields.all_weight = all_weight
+        fields.first_phase, fields.last_phase = mine, len(job.phases)
+        self._run(job, self.n_threads)
+        if all_weight:
+            self.total[0] += loss / all_weight * n_all
 
     def _prepared_job(self, data: Data, constraints: Constraints, batch_size: Any, table: np.ndarray) -> Job:
         """The job with all that stays the same from chunk to chunk: most are so small that this would take longer."""
@@ -370,13 +411,14 @@ class Workspace:
             raise ValueError(f"rows must lie in [0, {data.n_samples}), got {order.min()} to {order.max()}")
         return order
 
-    def take_loss(self) -> float:
-        """The loss, penalties included, summed over the rows since the last call.
+    def take_loss(self, group: Group | None = None) -> float:
+        """The loss, penalties included, summed over the rows since the last call, of a group over all its rows.
 
         Whatever the chunks in which they were run, and the threads: each sum has one order.
         """
         share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
-        loss = float(self.total[0] * share + self.penalties.sum())
+        penalties = self.penalties.sum() if group is None else group.total(self.penalties.sum())[0]
+        loss = float(self.total[0] * share + penalties)
         self.forget_loss()
         return loss
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,13 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from jitmlp.engine import interrupts
+from jitmlp.engine.group import Shares, current
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.callback_support import CallbackSupport, Tasks, with_callbacks
 from jitmlp.estimators.held_out import HeldOut
 from jitmlp.estimators.problem import Preparation, Problem
 from jitmlp.estimators.solvers import is_stochastic, recipe_of
+from jitmlp.estimators.together import everywhere, gathered, mean_score, one_problem
 from jitmlp.estimators.validation import explain
 from jitmlp.model.model import Model
 from jitmlp.training import callbacks
@@ -106,9 +110,14 @@ class BaseMLP(Preparation, CallbackSupport):
         settings: Any = None,
         **more: Any,
     ) -> Self:
-        with interrupts.deferred():
+        group = current()
+        if group is not None and incremental:
+            raise ValueError("partial_fit trains alone: use fit inside of data_parallel")
+        with interrupts.deferred(), group.guard() if group else nullcontext():
             try:
                 problem = self._prepare(X, y, sample_weight, incremental, held_out, **more)
+                if group is not None:
+                    problem = one_problem(group, self, problem)
                 in_task = not incremental and "_callback_fit_ctx" in vars(self)
                 around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
                 fit = self._train(problem, incremental, settings or self, around)
@@ -131,7 +140,11 @@ class BaseMLP(Preparation, CallbackSupport):
             held_out = HeldOut.among(data, problem.encoded, others, problem.sample_weight)
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
-        recipe = recipe_of(settings, len(rows), len(problem.model.layers), seed, incremental)
+        group = current()
+        n_rows = len(rows) if group is None else int(group.total(len(rows))[0])
+        recipe = recipe_of(settings, n_rows, len(problem.model.layers), seed, incremental)
+        if group is not None and self.n_threads is None:
+            recipe = replace(recipe, n_threads=min(recipe.n_threads, group.threads))
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, bool(self.verbose))
         workspace = self._borrow_workspace(problem.model, recipe) if incremental else None
@@ -145,6 +158,7 @@ class BaseMLP(Preparation, CallbackSupport):
             [*self._callbacks(problem, held_out), *around],
             incremental,
             workspace,
+            None if group is None else Shares(group, len(rows), recipe.batch_size),
         )
         return fit
 
@@ -175,33 +189,42 @@ class BaseMLP(Preparation, CallbackSupport):
 
     def _callbacks(self, problem: Problem, held_out: HeldOut | None) -> list[callbacks.Callback]:
         """In the order in which scikit-learn does these things."""
-        verbose, decides, keeps_best = bool(self.verbose), bool(self.early_stopping), bool(self.restore_best)
+        group = current()
+        speaks = group is None or group.rank == 0
+        verbose, decides, keeps_best = bool(self.verbose) and speaks, bool(self.early_stopping), bool(self.restore_best)
         chosen: list[callbacks.Callback] = [callbacks.Report()] if verbose else []
         if held_out is not None:
+            judged = held_out if group is None else everywhere(group, held_out)
             chosen.append(
                 callbacks.Validation(
                     held_out.data,
                     held_out.rows,
-                    lambda outputs: held_out.loss(problem.model, outputs),
-                    self._score_function(problem, held_out),
+                    lambda outputs: judged.loss(problem.model, outputs),
+                    self._score_function(problem, held_out, judged),
                     decides=decides,
                     keeps_best=decides or keeps_best,
                     verbose=verbose,
+                    **({} if group is None else {"gather": gathered(group)}),
                 )
             )
         if not decides:
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
-        if self._listed_callbacks():
+        if self._listed_callbacks() or group is not None:
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))
         return chosen
 
-    def _score_function(self, problem: Problem, held_out: HeldOut) -> Callable[[Run, np.ndarray], float]:
-        """``score(run, outputs)`` of the held-out rows, as the parameter ``scoring`` asks."""
-        weights, task = held_out.sample_weight, problem.task
+    def _score_function(
+        self, problem: Problem, held_out: HeldOut, judged: HeldOut
+    ) -> Callable[[Run, np.ndarray], float]:
+        """``score(run, outputs)`` of the held-out rows, as the parameter ``scoring`` asks.
+
+        ``judged`` are those of all processes, to whose outputs scores belong that need no rows.
+        """
+        task, weights, group = problem.task, held_out.sample_weight, current()
         if self.scoring is None:
-            return lambda run, outputs: task.score(held_out.encoded, outputs, weights)
+            return lambda run, outputs: task.score(judged.encoded, outputs, judged.sample_weight)
         if self.scoring == "loss":
             return lambda run, outputs: -run.validation_losses[-1]
         scorer, rows, truth = check_scoring(self, self.scoring), held_out.X, task.truth(held_out.encoded)
@@ -212,7 +235,7 @@ class BaseMLP(Preparation, CallbackSupport):
                 self.__dict__.pop("feature_names_in_", None)  # the rows are an array here
                 return scorer(self, rows, truth, **options)
 
-        return score
+        return score if group is None else mean_score(group, score, len(truth))
 
     def _borrow_workspace(self, model: Model, recipe: Recipe) -> Workspace:
         """A network in memory for one more ``partial_fit``, kept from call to call."""

@@ -8,9 +8,10 @@ may also have ``on_fit_begin(model, X, y)``, which may give back a dict of param
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
+from jitmlp.engine.group import current
 from jitmlp.estimators.fitted import FittedAttributes
 from jitmlp.estimators.problem import Problem
 from jitmlp.estimators.solvers import is_stochastic
@@ -24,6 +25,8 @@ FOR_ONE_FIT = (
     "learning_rate_init", "learning_rate_params", "max_iter", "max_norm", "momentum", "n_iter_no_change", "n_threads",
     "nesterovs_momentum", "power_t", "shuffle", "solver_params", "tol",
 )  # fmt: skip
+
+WEIGHTS = ("coefs_", "intercepts_")
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -58,19 +61,28 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
     @contextmanager
     def _around_fit(self, X: Any, y: Any) -> Iterator[Any]:
         """Begin, end and close the callbacks; yields the estimator, or one with the parameters they want for this fit."""
-        listed = self._listed_callbacks()
+        group = current()
+        listed = self._listed_callbacks() if group is None or group.rank == 0 else []
         wanted: dict[str, Any] = {}
         with ExitStack() as at_the_end:
             for callback in listed:
                 if hasattr(callback, "close"):
                     at_the_end.callback(callback.close)
-            for callback in listed:
-                if hasattr(callback, "on_fit_begin"):
-                    wanted.update(callback.on_fit_begin(self, X, y) or {})
+            with group.guard() if group else nullcontext():
+                for callback in listed:
+                    if hasattr(callback, "on_fit_begin"):
+                        wanted.update(callback.on_fit_begin(self, X, y) or {})
+                wanted = group.first(wanted) if group else wanted
             yield self._with(wanted) if wanted else self
-            for callback in listed:
-                if hasattr(callback, "on_fit_end"):
-                    callback.on_fit_end(self)
+            with group.guard() if group else nullcontext():
+                for callback in listed:
+                    if hasattr(callback, "on_fit_end"):
+                        callback.on_fit_end(self)
+                if group:
+                    # one of them may have changed the weights
+                    changed = group.first([getattr(self, name) for name in WEIGHTS])
+                    for name, value in zip(WEIGHTS, changed):
+                        setattr(self, name, value)
 
     def _with(self, wanted: dict[str, Any]) -> Any:
         """A copy with other parameters; raises for those that callbacks cannot set, and for values that are not allowed."""
@@ -84,8 +96,12 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
 
     def _call_back(self, problem: Problem, run: Run) -> list:
         """The answers of the user's callbacks, who see the estimator as if training had ended here."""
-        with self._showing(problem, run.fit()):
-            return [callback(self) for callback in self._listed_callbacks()]
+        group = current()
+        answers: list = []
+        if group is None or group.rank == 0:
+            with self._showing(problem, run.fit()):
+                answers = [callback(self) for callback in self._listed_callbacks()]
+        return answers if group is None else group.first(answers)
 
     def _shown(self, problem: Problem, run: Run) -> dict[str, Any]:
         """The fitted attributes as if training had ended here."""

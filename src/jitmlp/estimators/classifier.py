@@ -13,9 +13,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
+from jitmlp.engine.group import current
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Multiclass, classification, classification_of
+from jitmlp.estimators.together import all_labels, balanced_weights
 from jitmlp.estimators.validation import is_plain_target, validated
 from jitmlp.model.choices import refuse
 
@@ -186,10 +188,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             draft._label_binarizer = LabelBinarizer().fit(known)
             draft.classes_ = draft._label_binarizer.classes_
         if not hasattr(draft, "classes_") or (not self.warm_start and not incremental):
-            draft._label_binarizer = LabelBinarizer().fit(y)
+            draft._label_binarizer = LabelBinarizer().fit(all_labels(y))
             draft.classes_ = draft._label_binarizer.classes_
         else:
-            seen = unique_labels(y)
+            seen = unique_labels(y if incremental else all_labels(y))
             if self.warm_start and not incremental:
                 if set(seen) != set(draft.classes_):
                     raise ValueError(
@@ -218,6 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if unknown:
                 raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {classes}")
             given = {**dict.fromkeys(classes, 1.0), **given}
+        if given == "balanced" and current() is not None and y.ndim == 1:
+            given = balanced_weights(y)
         own = compute_sample_weight(given, y)
         return own if weights is None else own * weights
 

@@ -56,6 +56,8 @@ class Validation(Callback):
     keeps_best : bool
         Whether the best parameters are kept.
     verbose : bool
+    gather : callable
+        ``gather(outputs)``: with those of other processes.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class Validation(Callback):
         decides: bool = True,
         keeps_best: bool = True,
         verbose: bool = False,
+        gather: Function = lambda outputs: outputs,
     ) -> None:
-        self.data, self.rows, self.loss, self.score = data, rows, loss, score
+        self.data, self.rows, self.loss, self.score, self.gather = data, rows, loss, score, gather
         self.decides, self.keeps_best, self.verbose = decides, keeps_best, verbose
 
     def on_epoch_end(self, run: Run) -> None:
         """Score, count the epochs without a gain, keep the best."""
-        outputs = run.trainer.workspace.predict(self.data, self.rows)
+        outputs = self.gather(run.trainer.workspace.predict(self.data, self.rows))
         run.validation_losses.append(self.loss(outputs))
         score = float(self.score(run, outputs)) if np.isfinite(outputs).all() else np.nan
         run.scores.append(score)

@@ -10,6 +10,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
+from jitmlp.engine.group import current
 from jitmlp.engine.memory import check_memory
 from jitmlp.engine.workspace import Workspace
 from jitmlp.model.messages import warn_user
@@ -25,19 +26,24 @@ class FullBatchLoss:
 
     def __init__(self, model: Model, recipe: Recipe, data: Data, start: Start) -> None:
         self.data, self.constraints, self.start = data, recipe.constraints, start
+        self.group = current()
+        self.n_all = int(self.group.total(data.n_samples)[0]) if self.group else data.n_samples
         self.order = np.arange(data.n_samples)
         self.table = GRADIENT.table(np.ones(1), np.ones(1), {})
-        self.workspace = Workspace(model, data.n_samples, recipe.n_threads, GRADIENT)
+        self.workspace = Workspace(model, data.n_samples, recipe.n_threads, GRADIENT, exchanges=self.group is not None)
         parameters = sum(a.size for a in start.parameters.arrays())
         check_memory(self.workspace.layout, more=8 * parameters * (2 * HISTORY_PAIRS + 8))
 
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         workspace, n = self.workspace, self.data.n_samples
         workspace.load(self.start.parameters.like(flat))
-        workspace.take_loss()
-        workspace.train(self.data, self.order, n, self.table, self.constraints)
+        workspace.forget_loss()
+        if self.group is None:
+            workspace.train(self.data, self.order, n, self.table, self.constraints)
+        else:
+            workspace.train_with_others(self.data, self.order, n, self.table, self.constraints, self.group)
         interrupts.answer_pending()
-        return workspace.take_loss() / n, workspace.parameters(slot=1).flat()
+        return workspace.take_loss(self.group) / self.n_all, workspace.parameters(slot=1).flat()
 
 
 def train_lbfgs(model: Model, recipe: Recipe, data: Data, start: Start, verbose: bool = False) -> Fit:
@@ -76,6 +82,8 @@ def train_lbfgs(model: Model, recipe: Recipe, data: Data, start: Start, verbose:
             latest["n"] = _check_optimize_result("lbfgs", result, recipe.max_epochs)
             reason = "converged" if result.success else "max_iter"
         except KeyboardInterrupt:
+            if objective.group is not None:  # the others cannot know where this one is
+                raise
             warn_user("Training interrupted by user.")
             reason = "interrupt"
             if latest["loss"] is None:

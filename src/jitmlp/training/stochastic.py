@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
+from jitmlp.engine.group import Shares
 from jitmlp.engine.workspace import Workspace
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
@@ -42,10 +43,16 @@ class Run:
     """
 
     def __init__(
-        self, model: Model, recipe: Recipe, start: Start, random_state: Any, workspace: Workspace | None
+        self,
+        model: Model,
+        recipe: Recipe,
+        start: Start,
+        random_state: Any,
+        workspace: Workspace | None,
+        shares: Shares | None = None,
     ) -> None:
         self.model, self.recipe, self.random_state = model, recipe, random_state
-        self.trainer = Trainer(model, recipe, start, workspace)
+        self.trainer = Trainer(model, recipe, start, workspace, shares)
         h = start.history
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
@@ -99,6 +106,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     incremental: bool = False,
     workspace: Workspace | None = None,
+    shares: Shares | None = None,
 ) -> Fit:
     """Run epochs until convergence, the last epoch, a callback's word or an interrupt.
 
@@ -113,6 +121,8 @@ def train(
         One epoch, and no word about convergence.
     workspace : Workspace, optional
         One that fits.
+    shares : Shares, optional
+        With which other processes train the network too.
 
     Returns
     -------
@@ -124,7 +134,7 @@ def train(
         If a loss is not finite and ``recipe.on_divergence`` is "raise".
     """
     with interrupts.deferred() as interrupt:
-        run = Run(model, recipe, start, random_state, workspace)
+        run = Run(model, recipe, start, random_state, workspace, shares)
         try:
             with interrupt.open():
                 for callback in callbacks:
@@ -145,6 +155,8 @@ def train(
                     ConvergenceWarning,
                 )
         except KeyboardInterrupt:
+            if shares is not None:  # the others cannot know where this one is
+                raise
             warn_user("Training interrupted by user.")
             run.reason = "interrupt"
         except Diverged as diverged:
@@ -173,7 +185,7 @@ def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarr
     run.losses.append(run.loss)
     run.order = rows
     run.epoch += 1
-    run.samples += len(rows)
+    run.samples += run.trainer.n_rows
     run.trainer.divergence.end_epoch(run.rate)
     return rows
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
+from jitmlp.engine.group import Shares
 from jitmlp.engine.thread_choice import ThreadChoice
 from jitmlp.engine.workspace import Workspace
 from jitmlp.model.model import Model
@@ -28,14 +29,31 @@ class Trainer:
         The state goes on if it serves the recipe's optimizer.
     workspace : Workspace, optional
         One that has the right shape already.
+    shares : Shares, optional
+        With which other processes train it too.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of an epoch, of all processes.
     """
 
-    def __init__(self, model: Model, recipe: Recipe, start: Start, workspace: Workspace | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        start: Start,
+        workspace: Workspace | None = None,
+        shares: Shares | None = None,
+    ) -> None:
         assert recipe.optimizer is not None, "L-BFGS has its own loop"
         self.recipe, self.optimizer = recipe, recipe.optimizer
-        accumulate = recipe.constraints.clip_norm < np.inf
+        accumulate, self.shares, self.n_rows = recipe.constraints.clip_norm < np.inf, shares, 0
         if workspace is None:
-            workspace = Workspace(model, recipe.batch_size, recipe.n_threads, recipe.optimizer, accumulate)
+            rows = recipe.batch_size if shares is None else shares.batch_size
+            workspace = Workspace(
+                model, rows, recipe.n_threads, recipe.optimizer, accumulate, exchanges=shares is not None
+            )
         self.workspace = workspace
         self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
         state = start.state
@@ -69,7 +87,10 @@ class Trainer:
         KeyboardInterrupt
             At a chunk's end.
         """
+        if self.shares is not None:
+            return self._run_shared_epoch(data, order, self.shares)
         recipe, workspace = self.recipe, self.workspace
+        self.n_rows = len(order)
         batch_size = min(recipe.batch_size, len(order))
         n_steps = -(-len(order) // batch_size)
         rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
@@ -90,6 +111,23 @@ class Trainer:
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
         return workspace.take_loss() / len(order)
+
+    def _run_shared_epoch(self, data: Data, order: np.ndarray, shares: Shares) -> float:
+        """The same with the rows of other processes: a step at a time, each with an exchange."""
+        recipe, workspace, size = self.recipe, self.workspace, shares.batch_size
+        rates = recipe.rate.rates(self.rate, self.steps, shares.n_steps, recipe.max_epochs, recipe.cyclic)
+        self.epoch_rates, self.n_rows = rates, shares.n_all
+        workspace.forget_loss()
+        for step in range(shares.n_steps):
+            table = self._table(rates[step : step + 1], np.array([self.steps + 1.0]))
+            rows = order[step * size : (step + 1) * size]
+            seed = self.seed + shares.group.rank  # masks of dropout: other rows, other masks
+            workspace.train_with_others(data, rows, size, table, recipe.constraints, shares.group, self.steps, seed)
+            self.steps += 1
+            self.divergence.check_chunk(rates[step], shares.n_all)
+            interrupts.answer_pending()
+        shares.group.check_same("weights", workspace.memory[: workspace.layout.state_stride])
+        return workspace.take_loss(shares.group) / shares.n_all
 
     def _table(self, rates: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The optimizer's coefficients of steps, for all parameters or for each layer's weights and vectors."""

@@ -1,0 +1,91 @@
+"""What a fit of several processes asks of the estimators: one set of classes, one problem, one word on when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from jitmlp.engine.group import Group, current
+from jitmlp.estimators.held_out import HeldOut
+
+OWN = ("callback", "verbose", "n_threads", "random_state")  # parameters in which processes may differ
+
+
+def all_labels(y: np.ndarray) -> np.ndarray:
+    """Class labels: those of all processes, each once; rows of labels, and those of a fit of its own, as they are."""
+    group = current()
+    if group is None or y.ndim > 1:
+        return y
+    return np.unique(np.concatenate(group.gather(np.unique(y))))
+
+
+def balanced_weights(y: np.ndarray) -> dict:
+    """``class_weight='balanced'`` over the rows of all processes."""
+    group = current()
+    assert group is not None
+    counts: dict = {}
+    for found in group.gather(dict(zip(*(a.tolist() for a in np.unique(y, return_counts=True))))):
+        for label, count in found.items():
+            counts[label] = counts.get(label, 0) + count
+    n = sum(counts.values())
+    return {label: n / (len(counts) * count) for label, count in counts.items()}
+
+
+def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
+    """The problem with the parameters of rank 0, once all are found to have the same one.
+
+    Raises
+    ------
+    ValueError
+        On all processes, with what differs.
+    """
+    model = problem.model
+    facts = {
+        "features": model.n_features, "outputs": model.n_outputs, "the dtype": model.dtype.name,
+        "features' names": tuple(problem.attributes.get("feature_names_in_", ())),
+        "whether there are X_val and y_val": problem.held_out is not None,
+        "the parameters": {k: repr(v) for k, v in estimator.get_params(deep=False).items() if k not in OWN},
+    }  # fmt: skip
+    everywhere = group.gather(facts)
+    for what, value in facts.items():
+        values = [other[what] for other in everywhere]
+        if any(other != value for other in values):
+            if isinstance(value, dict):
+                names = [name for name in value if any(other[name] != value[name] for other in values)]
+                values = [{name: other[name] for name in names} for other in values]
+            raise ValueError(f"all processes must agree in {what}, got {values}")
+    if any(layer.batch_norm for layer in model.layers):
+        raise ValueError("batch_norm cannot be trained by several processes: its sums are not exchanged")
+    start = replace(
+        problem.start, **group.first({"parameters": problem.start.parameters, "state": problem.start.state})
+    )
+    return replace(problem, start=start)
+
+
+def everywhere(group: Group, held_out: HeldOut) -> HeldOut:
+    """Targets and weights of the held-out rows of all processes, to which gathered outputs belong."""
+    weighted = group.total(held_out.sample_weight is not None)[0] > 0
+    weights = held_out.sample_weight
+    if weighted and weights is None:
+        weights = np.ones(len(held_out.encoded))
+    encoded = np.concatenate(group.gather(held_out.encoded))
+    own = np.concatenate(group.gather(weights)) if weighted else None
+    return replace(held_out, encoded=encoded, sample_weight=own)
+
+
+def gathered(group: Group) -> Callable:
+    """A function that puts the outputs of all processes together."""
+    return lambda outputs: np.concatenate(group.gather(outputs))
+
+
+def mean_score(group: Group, score: Callable, n_rows: int) -> Callable:
+    """A score of this process's rows as the mean over all rows, for scorers that want the rows themselves."""
+
+    def of_all(run: Any, outputs: Any) -> float:
+        total, n = group.total(float(score(run, outputs)) * n_rows, n_rows)
+        return float(total / n)
+
+    return of_all

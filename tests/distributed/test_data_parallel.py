@@ -1,0 +1,97 @@
+"""One network trained by several processes, through MPI."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+pytest.importorskip("mpi4py", exc_type=ImportError)
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+if MPIEXEC is None:
+    pytest.skip("no mpiexec", allow_module_level=True)
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder of all of pytest's workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mpi"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def run(size, kept):
+    """What ``size`` processes have found; each number of them is run once, two before the others, which go on from them."""
+    if size != 2:
+        run(2, kept)
+    out = kept / f"{size}.json"
+    with FileLock(f"{out}.lock"):
+        if out.exists():
+            return json.loads(out.read_text())
+        command = [
+            MPIEXEC,
+            "-n",
+            str(size),
+            sys.executable,
+            str(HERE / "together.py"),
+            str(out),
+            str(kept / "model.jitmlp"),
+        ]
+        environment = {**os.environ, "JITMLP_SILENT": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return json.loads(out.read_text())
+
+
+SIZES = pytest.mark.parametrize("size", [1, 2, 4])
+
+
+@SIZES
+def test_the_weights_are_those_of_one_process_with_all_rows(size, kept):
+    for name, (difference, same_bits, same_counts) in run(size, kept)["equal"].items():
+        assert difference < 1e-9 and same_bits and same_counts, name
+
+
+@SIZES
+def test_uneven_shares_and_classes_that_a_process_has_not_seen(size, kept):
+    for name, (same_bits, classes, same_curves, loss) in run(size, kept)["unequal"].items():
+        assert same_bits and same_curves and classes == ["a", "b", "c"] and 0 < loss < 2, name
+
+
+@SIZES
+def test_an_error_of_one_is_heard_by_all(size, kept):
+    errors = run(size, kept)["errors"]
+    last, others = errors["NaN"][-1], errors["NaN"][:-1]
+    assert last.startswith("ValueError") and "NaN" in last
+    assert all(
+        e.startswith(f"OtherProcessError: process {size - 1} of {size}: ValueError") and "NaN" in e for e in others
+    )
+    if size > 1:
+        assert all("agree in features" in e for e in errors["columns"])
+        assert all("agree in the parameters" in e and "alpha" in e for e in errors["parameters"])
+        assert all(e != "none" for e in errors["X_val"])
+    assert all("batch_norm" in e for e in errors["batch norm"])
+    assert errors["callback"][0] == "OSError: the disk is full"
+    assert all("process 0" in e and "the disk is full" in e for e in errors["callback"][1:])
+    assert all(e.startswith("DivergenceError") for e in errors["diverged"])
+    assert all("partial_fit trains alone" in e for e in errors["partial_fit"])
+    assert errors["after errors"] == [True]
+
+
+@SIZES
+def test_callbacks_are_rank_0s(size, kept):
+    epochs, why, called = run(size, kept)["errors"]["stopped"]
+    assert (epochs, why) == (3, "callback") and called == [[0, 0, 0], *([[]] * (size - 1))]
+    assert run(size, kept)["errors"]["averaged"] == [True, True]
+
+
+@SIZES
+def test_a_checkpoint_is_gone_on_from_by_another_number_of_processes(size, kept):
+    before, after, same_bits, epochs = run(size, kept)["checkpoint"]
+    assert after < before and same_bits and epochs == 9

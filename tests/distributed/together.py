@@ -1,0 +1,161 @@
+"""What every process of a test does; run by mpiexec. Rank 0 writes what was found as JSON to the path given."""
+
+import json
+import os
+import sys
+import warnings
+
+import numpy as np
+from mpi4py import MPI
+from scipy import sparse
+
+import jitmlp
+from jitmlp import Checkpoint, MLPClassifier, MLPRegressor, WeightAverage
+from jitmlp.distributed import OtherProcessError, data_parallel
+
+COMM = MPI.COMM_WORLD
+RANK, SIZE = COMM.rank, COMM.size
+N, BATCH = 240, 24
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 12))
+Y = (X[:, 0] + X[:, 1] > 0).astype(int) + (X[:, 2] > 1)
+WEIGHTS = RNG.random(N) + 0.1
+SHARDS = np.arange(N).reshape(SIZE, -1)
+MINE = SHARDS[RANK]
+# the same mini-batches in one process: each made of the parts of all shards
+PART = BATCH // SIZE
+UNION = np.concatenate([SHARDS[:, k : k + PART].ravel() for k in range(0, N // SIZE, PART)])
+BASE = dict(hidden_layer_sizes=(16, 8), shuffle=False, batch_size=BATCH, max_iter=5, random_state=0, tol=0.0,
+            n_iter_no_change=100)  # fmt: skip
+EQUAL = {
+    "adam": {}, "momentum": dict(solver="sgd"), "penalties": dict(alpha=1.0, l1=0.01), "clipped": dict(clip_norm=0.1),
+    "max-norm": dict(max_norm=0.5), "lbfgs": dict(solver="lbfgs", alpha=0.1), "standard": dict(normalize="standard"),
+    "minmax": dict(normalize="minmax"), "robust": dict(normalize="robust"), "balanced": dict(class_weight="balanced"),
+    "schedule": dict(learning_rate="cosine"), "invscaling": dict(solver="sgd", learning_rate="invscaling"),
+    "layer rates": dict(layer_rates=(1.0, 0.5, 0.0)),
+}  # fmt: skip
+
+
+def difference(one, other):
+    arrays = zip([*one.coefs_, *one.intercepts_, np.atleast_1d(one.loss_)],
+                 [*other.coefs_, *other.intercepts_, np.atleast_1d(other.loss_)])  # fmt: skip
+    return max(float(np.abs(a - b).max()) for a, b in arrays)
+
+
+def same_bits(model):
+    bits = COMM.allgather([a.tobytes() for a in (*model.coefs_, *model.intercepts_)])
+    return all(other == bits[0] for other in bits)
+
+
+def fit(estimator, X, y, *given, **more):
+    with data_parallel(COMM):
+        return estimator.fit(X, y, *given, **more)
+
+
+def error_of(call):
+    try:
+        call()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
+
+
+def equal_to_one_process():
+    found = {}
+    for name, parameters in EQUAL.items():
+        one = MLPClassifier(**BASE | parameters).fit(X[UNION], Y[UNION], WEIGHTS[UNION])
+        model = fit(MLPClassifier(**BASE | parameters), X[MINE], Y[MINE], WEIGHTS[MINE])
+        found[name] = difference(model, one), same_bits(model), getattr(model, "t_", 0) == getattr(one, "t_", 0)
+    rows = sparse.csr_array(np.where(RNG.random((N, 200)) < 0.05, 1.0, 0.0))
+    one, model = MLPRegressor(**BASE).fit(rows[UNION], X[UNION, 0]), fit(MLPRegressor(**BASE), rows[MINE], X[MINE, 0])
+    found["sparse rows"] = difference(model, one), same_bits(model), True
+    stopped = dict(tol=1e-2, n_iter_no_change=2, max_iter=60, scoring="loss", early_stopping=True)
+    one = MLPClassifier(**BASE | stopped).fit(X[UNION], Y[UNION], X_val=X, y_val=Y)
+    model = fit(MLPClassifier(**BASE | stopped), X[MINE], Y[MINE], X_val=X[MINE], y_val=Y[MINE])
+    found["early stopping"] = difference(model, one), same_bits(model), model.n_iter_ == one.n_iter_ < 60
+    found["one fit alone"] = difference(MLPClassifier(**BASE).fit(X, Y), MLPClassifier(**BASE).fit(X, Y)), True, True
+    return found
+
+
+def unequal_shares():
+    """Uneven shards, one with hardly a row, classes that a process has not seen, dropout, float32, seeds of nobody."""
+    first = 3 if SIZE > 1 else N
+    mine = np.arange(first) if RANK == 0 else np.arange(first, N)[RANK - 1 :: SIZE - 1]
+    labels = np.array(["a", "b", "c"])[Y]
+    if SIZE > 1:
+        mine = mine[labels[mine] != "c"] if RANK == 2 else mine
+    found = {}
+    for name, parameters in {
+        "float32": dict(dtype="float32"), "dropout": dict(dropout=0.3), "no seed": dict(random_state=None),
+        "small batches": dict(batch_size=SIZE), "shuffled": dict(shuffle=True), "scorer": dict(
+            scoring="neg_log_loss" if RANK < 0 else "accuracy", early_stopping=True, validation_fraction=0.4, batch_size=50),
+    }.items():  # fmt: skip
+        warnings.simplefilter("ignore")
+        used = mine if name != "scorer" else MINE
+        model = fit(MLPClassifier(**BASE | parameters), X[used], labels[used])
+        curves = COMM.allgather((model.loss_curve_, model.validation_scores_))
+        found[name] = same_bits(model), model.classes_.tolist(), all(c == curves[0] for c in curves), model.loss_
+    return found
+
+
+def errors():
+    """What every process hears, and no process waits."""
+    odd, last = X[MINE].copy(), RANK == SIZE - 1
+    if last:
+        odd[5, 5] = np.nan
+    called = []
+
+    def stop_in_third(model):
+        called.append(RANK)
+        return model.n_iter_ == 3
+
+    def fails(model):
+        raise OSError("the disk is full")
+
+    stopped = fit(MLPClassifier(callback=stop_in_third, **BASE), X[MINE], Y[MINE])
+    averaged = fit(MLPClassifier(callback=WeightAverage(start=0), **BASE), X[MINE], Y[MINE])
+    cases = {
+        "NaN": lambda: fit(MLPClassifier(**BASE), odd, Y[MINE]),
+        "columns": lambda: fit(MLPClassifier(**BASE), X[MINE][:, : 12 - last], Y[MINE]),
+        "parameters": lambda: fit(MLPClassifier(**BASE | {"alpha": float(last)}), X[MINE], Y[MINE]),
+        "batch norm": lambda: fit(MLPClassifier(**BASE, batch_norm=True), X[MINE], Y[MINE]),
+        "callback": lambda: fit(MLPClassifier(callback=fails, **BASE), X[MINE], Y[MINE]),
+        "diverged": lambda: fit(MLPRegressor(**BASE | dict(solver="sgd", learning_rate_init=1e9)), X[MINE], X[MINE, 0]),
+        "X_val": lambda: fit(MLPClassifier(**BASE), X[MINE], Y[MINE], **({} if last else dict(X_val=X, y_val=Y))),
+    }
+    found = {name: COMM.allgather(error_of(call)) for name, call in cases.items()}
+    with data_parallel(COMM):
+        found["partial_fit"] = COMM.allgather(error_of(lambda: MLPRegressor().partial_fit(X, X[:, 0])))
+    found["after errors"] = [same_bits(fit(MLPClassifier(**BASE), X[MINE], Y[MINE]))]
+    found["stopped"] = [stopped.n_iter_, stopped.stopped_by_, COMM.allgather(called)]
+    found["averaged"] = [same_bits(averaged), difference(averaged, fit(MLPClassifier(**BASE), X[MINE], Y[MINE])) > 1e-3]
+    assert OtherProcessError
+    return found
+
+
+def checkpoint(path):
+    """Written by rank 0, gone on from by any number of processes."""
+    if SIZE == 2:
+        fit(MLPClassifier(callback=Checkpoint(path), warm_start="continue", **BASE), X[MINE], Y[MINE])
+    COMM.Barrier()
+    model = jitmlp.load(path)
+    model.set_params(warm_start="continue", max_iter=4)
+    before = model.loss_
+    fit(model, X[MINE], Y[MINE])
+    return [before, model.loss_, same_bits(model), len(model.loss_curve_)]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    out, kept = sys.argv[1:]
+    with data_parallel(COMM) as group:
+        assert group.threads == max(1, len(os.sched_getaffinity(0)) // SIZE)
+    found = {
+        "equal": equal_to_one_process(),
+        "unequal": unequal_shares(),
+        "errors": errors(),
+        "checkpoint": checkpoint(kept),
+    }
+    if RANK == 0:
+        with open(out, "w") as file:
+            json.dump(found, file)
