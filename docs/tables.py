@@ -52,6 +52,7 @@ def additions() -> str:
         ("`loss`", "classifier: `squared_error`; regressor: also "
          + _code(r.name for r in LOSSES if r.regression and r.name not in ("squared_error", "poisson"))
          + "; `Loss(function)` of your own"),
+        ("`shuffle`", "also `\"blocks\"`, for memory maps larger than memory: windows of blocks, read ahead"),
         ("`warm_start`", "also `\"continue\"`: with the optimizer's state, so that 10 and 10 epochs are 20"),
     ]  # fmt: skip
     names = list(

@@ -120,6 +120,13 @@ class Data:
             self.sample_weight = weights
             self.training_fields["weighted"], self.training_fields["weights"] = 1, address(weights)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, of sparse ones on average."""
+        X = self.X
+        stored = X.data.nbytes + X.indices.nbytes if sparse.issparse(X) else X.size * X.itemsize
+        return -(-stored // max(1, self.n_samples))
+
     n_classes = n_outputs = longest_row = 0  # without targets; without entries
 
     @property

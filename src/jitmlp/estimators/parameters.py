@@ -144,7 +144,15 @@ PARAMETERS = (
         "int, default=200",
         "Most epochs, or iterations of L-BFGS.",
     ),
-    Parameter("shuffle", True, ["boolean"], "bool, default=True", "Whether rows are shuffled before every epoch."),
+    Parameter(
+        "shuffle",
+        True,
+        ["boolean", StrOptions({"blocks"}), tuple],
+        "bool or 'blocks', default=True",
+        "Whether rows are shuffled before every epoch. 'blocks', for data larger than memory, takes blocks of neighbouring "
+        "rows from random places and shuffles them within a window of a quarter of the memory, which is read ahead; "
+        "``('blocks', n_rows)`` is a window of so many rows, on every machine.",
+    ),
     Parameter(
         "random_state",
         None,

@@ -12,6 +12,7 @@ from jitmlp.model.choices import Optimizer, checked_values, refuse
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.lbfgs import HISTORY_PAIRS
+from jitmlp.training.order import Blocks
 from jitmlp.training.recipe import Recipe, Stopping
 from jitmlp.training.schedules import BY_NAME as SCHEDULES
 from jitmlp.training.schedules import Rate
@@ -122,6 +123,24 @@ def constraints_of(estimator: Any, n_layers: int, rates: tuple[tuple[float, floa
     return Constraints(alpha, l1, **limits, frozen=frozen if any(map(any, frozen)) else ())
 
 
+def shuffle_of(given: Any) -> bool | Blocks:
+    """The parameter ``shuffle``.
+
+    Raises
+    ------
+    InvalidParameterError
+        For a tuple that is not ``('blocks', n_rows)``.
+    """
+    if isinstance(given, str):
+        return Blocks()
+    if isinstance(given, tuple):
+        valid = len(given) == 2 and given[0] == "blocks" and isinstance(given[1], (int, np.integer)) and given[1] > 0
+        if not valid:
+            raise refuse("shuffle", "a bool, 'blocks' or ('blocks', n_rows) with n_rows > 0", given)
+        return Blocks(int(given[1]))
+    return bool(given)
+
+
 def mini_batch_size(estimator: Any, n_samples: int) -> int:
     """The mini-batch size that an estimator asks for, clipped to the samples."""
     return min(200 if estimator.batch_size == "auto" else int(estimator.batch_size), n_samples)
@@ -129,6 +148,7 @@ def mini_batch_size(estimator: Any, n_samples: int) -> int:
 
 def recipe_of(estimator: Any, n_samples: int, n_layers: int, seed: int, incremental: bool) -> Recipe:
     """The whole recipe of an estimator for so many rows and layers of weights."""
+    shuffle = shuffle_of(estimator.shuffle)
     if not is_stochastic(estimator.solver):
         _refuse_for_lbfgs(estimator)
         optimizer: OptimizerRule | None = None
@@ -148,7 +168,7 @@ def recipe_of(estimator: Any, n_samples: int, n_layers: int, seed: int, incremen
         constraints_of(estimator, n_layers, layer_rates),
         batch_size=max(1, batch_size),
         max_epochs=int(estimator.max_iter),
-        shuffle=bool(estimator.shuffle),
+        shuffle=shuffle,
         stopping=Stopping(estimator.tol, estimator.n_iter_no_change),
         n_threads=available_threads(estimator.n_threads),
         seed=seed,

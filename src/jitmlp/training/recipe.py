@@ -9,6 +9,7 @@ import numpy as np
 
 from jitmlp.engine.workspace import Constraints
 from jitmlp.model.parameters import Parameters
+from jitmlp.training.order import Blocks
 from jitmlp.training.schedules import Rate, RateState
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 
@@ -43,7 +44,7 @@ class Recipe:
         Of the optimizer, where they differ from its defaults.
     constraints : Constraints
     batch_size, max_epochs : int
-    shuffle : bool
+    shuffle : bool or Blocks
     stopping : Stopping
     n_threads : int
         The most that are used.
@@ -66,7 +67,7 @@ class Recipe:
     constraints: Constraints = Constraints()
     batch_size: int = 200
     max_epochs: int = 200
-    shuffle: bool = True
+    shuffle: bool | Blocks = True
     stopping: Stopping = Stopping()
     n_threads: int = 1
     seed: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.callbacks import Callback
 from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
+from jitmlp.training.order import Blocks, read_ahead
 from jitmlp.training.recipe import Fit, History, Recipe, Start
 from jitmlp.training.trainer import Trainer
 
@@ -173,12 +175,18 @@ def train(
 
 def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarray:
     """One epoch, and what it leaves in the run; returns the rows in their new order."""
-    if shuffle:
+    ahead: Any = nullcontext()
+    if isinstance(shuffle, Blocks):
+        rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
+        trainer, before, size = run.trainer, run.trainer.steps, run.recipe.batch_size
+        ahead = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * size)
+    elif shuffle:
         drawn = np.arange(len(rows))
         run.random_state.shuffle(drawn)
         rows = rows[drawn]
     start = time.perf_counter()
-    run.loss = run.trainer.run_epoch(data, rows)
+    with ahead:
+        run.loss = run.trainer.run_epoch(data, rows)
     run.seconds.append(time.perf_counter() - start)
     run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
     run.rates.append(run.rate)

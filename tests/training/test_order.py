@@ -1,0 +1,86 @@
+"""Rows by blocks."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jitmlp import MLPClassifier
+from jitmlp.training.order import BLOCK_BYTES, Blocks, _touch, is_mapped, read_ahead
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+PARAMETERS = dict(hidden_layer_sizes=(16,), max_iter=15, tol=0.0, n_iter_no_change=99, random_state=0, batch_size=50)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 4000), st.integers(1, 2 * BLOCK_BYTES), st.integers(0, 9))
+def test_every_row_is_taken_once_and_windows_are_of_whole_blocks(n, window, row_bytes, seed):
+    rows = np.random.RandomState(seed).permutation(2 * n)[:n]
+    order, starts = Blocks(window).order(rows, row_bytes, np.random.RandomState(seed))
+    again, _ = Blocks(window).order(rows[::-1], row_bytes, np.random.RandomState(seed))
+    np.testing.assert_array_equal(np.sort(order), np.sort(rows))
+    np.testing.assert_array_equal(order, again)
+    size, block = Blocks(window).sizes(row_bytes, n)
+    assert starts[0] == 0 and starts[-1] == n and (np.diff(starts) <= max(size, block)).all()
+    ranks = np.searchsorted(np.sort(rows), order)
+    for start, stop in zip(starts, starts[1:]):
+        taken = np.bincount(ranks[start:stop] // block)
+        whole = np.minimum(block, n - block * np.arange(len(taken)))
+        assert ((taken == 0) | (taken == whole)).all()
+
+
+def test_all_rows_in_one_window_are_shuffled_as_well_as_any():
+    order, starts = Blocks().order(np.arange(1000), 8, np.random.RandomState(0))
+    assert starts.tolist() == [0, 1000] and abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 20))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    np.save(tmp_path / "X.npy", X)
+    return np.load(tmp_path / "X.npy", mmap_mode="r"), X, y
+
+
+def test_a_map_trains_like_the_array_and_converges_like_one_that_is_shuffled_whole(mapped):
+    X, dense, y = mapped
+    fitted = [MLPClassifier(shuffle=("blocks", 200), **PARAMETERS).fit(rows, y) for rows in (X, dense)]
+    np.testing.assert_array_equal(fitted[0].coefs_[0], fitted[1].coefs_[0])
+    whole = MLPClassifier(**PARAMETERS).fit(dense, y)
+    assert abs(fitted[0].loss_ - whole.loss_) < 0.1 * whole.loss_ and fitted[0].loss_ != whole.loss_
+    early = MLPClassifier(shuffle="blocks", early_stopping=True, **{**PARAMETERS, "max_iter": 3}).fit(X, y)
+    assert early.n_iter_ == 3
+
+
+def test_windows_are_read_ahead_of_the_training(mapped, monkeypatch):
+    X, dense, _ = mapped
+    touched = []
+    monkeypatch.setattr("jitmlp.training.order._touch", lambda X, rows: touched.extend(rows))
+    assert is_mapped(X) and is_mapped(np.asarray(X)[5:]) and not is_mapped(dense)
+    order, starts = Blocks(500).order(np.arange(2000), 160, np.random.RandomState(0))
+    position = [0]
+    with read_ahead(X, order, starts, lambda: position[0]):
+        position[0] = 2000
+        for _ in range(400):
+            if len(touched) == 2000 - starts[1]:
+                break
+            time.sleep(0.01)
+    assert sorted(touched) == sorted(order[starts[1] :])
+    with read_ahead(dense, order, starts, lambda: 2000):
+        pass
+    assert len(touched) == 2000 - starts[1]
+
+
+def test_pages_are_read_whatever_the_layout(mapped):
+    for X in (mapped[0], mapped[0][:, ::2], mapped[0].T):
+        for rows in (np.arange(5), np.array([1, 4, 7]), np.arange(0)):
+            _touch(X, rows)
+
+
+@pytest.mark.parametrize("wrong", ["windows", ("blocks",), ("blocks", 0), ("rows", 5), ("blocks", 1.5)], ids=str)
+def test_what_is_not_allowed(wrong):
+    with pytest.raises(ValueError, match="shuffle"):
+        MLPClassifier(shuffle=wrong, **PARAMETERS).fit(np.eye(4), [0, 1, 0, 1])
