@@ -81,6 +81,7 @@ def test_an_error_of_one_is_heard_by_all(size, kept):
     assert all("process 0" in e and "the disk is full" in e for e in errors["callback"][1:])
     assert all(e.startswith("DivergenceError") for e in errors["diverged"])
     assert all("partial_fit trains alone" in e for e in errors["partial_fit"])
+    assert all("TabularClassifier trains alone" in e for e in errors["tables"])
     assert errors["after errors"] == [True]
 
 

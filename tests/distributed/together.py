@@ -10,7 +10,7 @@ from mpi4py import MPI
 from scipy import sparse
 
 import jitmlp
-from jitmlp import Checkpoint, MLPClassifier, MLPRegressor, WeightAverage
+from jitmlp import Checkpoint, MLPClassifier, MLPRegressor, TabularClassifier, WeightAverage
 from jitmlp.distributed import OtherProcessError, data_parallel
 
 COMM = MPI.COMM_WORLD
@@ -125,6 +125,7 @@ def errors():
     }
     found = {name: COMM.allgather(error_of(call)) for name, call in cases.items()}
     with data_parallel(COMM):
+        found["tables"] = COMM.allgather(error_of(lambda: TabularClassifier().fit(X, Y)))
         found["partial_fit"] = COMM.allgather(error_of(lambda: MLPRegressor().partial_fit(X, X[:, 0])))
     found["after errors"] = [same_bits(fit(MLPClassifier(**BASE), X[MINE], Y[MINE]))]
     found["stopped"] = [stopped.n_iter_, stopped.stopped_by_, COMM.allgather(called)]

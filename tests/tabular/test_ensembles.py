@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine, make_classification
 from sklearn.inspection import partial_dependence
@@ -175,6 +176,12 @@ class TestAtHome:
         assert set(search.fit(frame, y).best_params_) == set(model.search_space())
         X, labels = load_wine(return_X_y=True)
         assert TabularClassifier(2, random_state=0, max_iter=30).fit(X, labels).score(X, labels) > 0.95
+
+    def test_in_a_session_whose_transformers_give_frames(self):
+        frame, y = mixed()
+        wanted = TabularClassifier(2, **SMALL).fit(frame, y).predict_proba(frame)
+        with config_context(transform_output="pandas"):
+            np.testing.assert_array_equal(TabularClassifier(2, **SMALL).fit(frame, y).predict_proba(frame), wanted)
 
     def test_importance_finds_what_the_target_depends_on(self):
         frame, y = mixed()

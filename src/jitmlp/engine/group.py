@@ -134,7 +134,8 @@ def data_parallel(comm: Any = None) -> Iterator[Group]:
     mini-batch of ``batch_size`` rows is made of rows of all processes, by their shares of all rows. Each process sums the
     gradients of its rows, the sums are added up (``MPI_Allreduce``), and each makes the same update; losses, scores,
     classes and ``normalize`` are those of all rows. Initial weights are those of rank 0, which alone calls callbacks and
-    prints. Processes of one machine share its cores, unless ``n_threads`` says otherwise. Without this context nothing is communicated.
+    prints. Processes of one machine share its cores, unless ``n_threads`` says otherwise. Without this context nothing is
+    communicated.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, co
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.parameters import table_of
@@ -100,8 +101,10 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             raise ValueError(
                 f"X_val and y_val must be given together, got only {'y_val' if X_val is None else 'X_val'}"
             )
+        if current() is not None:
+            raise ValueError(f"{type(self).__name__} trains alone: use MLPClassifier or MLPRegressor in data_parallel")
         draft = clone(self)
-        draft.encoder_ = TableEncoder(self.categorical_features)
+        draft.encoder_ = TableEncoder(self.categorical_features).set_output(transform="default")
         rows = _with_a_column(draft.encoder_.fit_transform(X))
         draft.n_features_in_ = draft.encoder_.n_features_in_
         if hasattr(draft.encoder_, "feature_names_in_"):
