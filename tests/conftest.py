@@ -9,6 +9,7 @@ import pytest
 from jitmlp.engine import interrupts
 
 MNIST_VARIABLE = "MNIST_DIR"
+collect_ignore = ["processes/together.py"]  # run by mpiexec
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from sklearn.neural_network import MLPClassifier as ScikitClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
-from tests.tabular.test_encoder import as_polars, mixed
 
+from frames import as_polars, mixed
 from jitmlp import TabularClassifier, TabularRegressor
 from jitmlp.tabular.watch import epochs_within
 
