@@ -253,7 +253,7 @@ class TestProgressBar:
             update = staticmethod(lambda *args, **fields: None)
             stop = staticmethod(lambda: stopped.append(True))
 
-        monkeypatch.setattr(progress, "_bar", lambda epochs: Bar)
+        monkeypatch.setattr(progress, "rich_bar", lambda *columns, **fields: Bar)
         bar = ProgressBar()
 
         def fail(model):

@@ -90,6 +90,20 @@ def test_callbacks_are_rank_0s(size, kept):
     epochs, why, called = run(size, kept)["errors"]["stopped"]
     assert (epochs, why) == (3, "callback") and called == [[0, 0, 0], *([[]] * (size - 1))]
     assert run(size, kept)["errors"]["averaged"] == [True, True]
+    assert run(size, kept)["errors"]["suggested"] == [True, True]  # one that trains does so alone
+    assert run(size, kept)["errors"]["printed"] == [[rank == 0 for rank in range(size)]] * 2
+
+
+@SIZES
+def test_mini_batches_are_of_all_processes_by_their_rows(size, kept):
+    one, some, all_rows = run(size, kept)["shares"]
+    rows = [100 * (rank + 1) for rank in range(size)]
+    assert one == [[1] * size, max(rows), sum(rows)] and all_rows == [rows, 1, sum(rows)]
+    shares, n_steps, _ = some
+    assert sum(shares) == 24 and all(abs(share - 24 * n / sum(rows)) < 1 for share, n in zip(shares, rows))
+    assert n_steps == max(-(-n // share) for share, n in zip(shares, rows))
+    n_parameters = 12 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3
+    assert 8 * 10 * n_parameters <= run(size, kept)["bytes"] < 8 * 10 * 4 * n_parameters  # ten steps of float64
 
 
 @SIZES

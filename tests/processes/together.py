@@ -1,17 +1,20 @@
 """What every process of a test does; run by mpiexec. Rank 0 writes what was found as JSON to the path given."""
 
+import io
 import json
 import os
 import sys
 import warnings
+from contextlib import redirect_stdout
 
 import numpy as np
 from mpi4py import MPI
 from scipy import sparse
 
 import jitmlp
-from jitmlp import Checkpoint, MLPClassifier, MLPRegressor, TabularClassifier, WeightAverage
+from jitmlp import Checkpoint, LearningRateFinder, MLPClassifier, MLPRegressor, TabularClassifier, WeightAverage
 from jitmlp.distributed import OtherProcessError, data_parallel
+from jitmlp.engine.group import Shares
 
 COMM = MPI.COMM_WORLD
 RANK, SIZE = COMM.rank, COMM.size
@@ -113,6 +116,12 @@ def errors():
         raise OSError("the disk is full")
 
     stopped = fit(MLPClassifier(callback=stop_in_third, **BASE), X[MINE], Y[MINE])
+    suggested = fit(MLPClassifier(callback=LearningRateFinder(steps=20), **BASE), X[MINE], Y[MINE])
+    printed = []
+    for solver in ("adam", "lbfgs"):
+        with redirect_stdout(io.StringIO()) as out:
+            fit(MLPClassifier(verbose=True, **BASE | dict(solver=solver)), X[MINE], Y[MINE])
+        printed.append([text.count("Iteration") > 0 for text in COMM.allgather(out.getvalue())])
     averaged = fit(MLPClassifier(callback=WeightAverage(start=0), **BASE), X[MINE], Y[MINE])
     cases = {
         "NaN": lambda: fit(MLPClassifier(**BASE), odd, Y[MINE]),
@@ -129,6 +138,8 @@ def errors():
         found["partial_fit"] = COMM.allgather(error_of(lambda: MLPRegressor().partial_fit(X, X[:, 0])))
     found["after errors"] = [same_bits(fit(MLPClassifier(**BASE), X[MINE], Y[MINE]))]
     found["stopped"] = [stopped.n_iter_, stopped.stopped_by_, COMM.allgather(called)]
+    found["suggested"] = [same_bits(suggested), difference(suggested, averaged) > 1e-3]
+    found["printed"] = printed
     found["averaged"] = [same_bits(averaged), difference(averaged, fit(MLPClassifier(**BASE), X[MINE], Y[MINE])) > 1e-3]
     assert OtherProcessError
     return found
@@ -151,7 +162,13 @@ if __name__ == "__main__":
     out, kept = sys.argv[1:]
     with data_parallel(COMM) as group:
         assert group.threads == max(1, len(os.sched_getaffinity(0)) // SIZE)
+        sizes = [Shares(group, 100 * (RANK + 1), batch) for batch in (1, 24, 10_000)]
+        shares = [[COMM.allgather(s.batch_size), s.n_steps, s.n_all] for s in sizes]
+        MLPClassifier(**BASE | dict(max_iter=1)).fit(X[MINE], Y[MINE])
+        handed = group.bytes
     found = {
+        "shares": shares,
+        "bytes": handed,
         "equal": equal_to_one_process(),
         "unequal": unequal_shares(),
         "errors": errors(),

@@ -23,33 +23,22 @@ class OtherProcessError(RuntimeError):
 
 
 class Group:
-    """The processes of a communicator.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm
+    """The processes that train a network together; by itself, one that is alone and says nothing.
 
     Attributes
     ----------
     rank, size : int
         This process's number, and how many there are.
-    threads : int
-        Of this process: its share of the cores that others of the same machine may use too.
+    is_alone : bool
+        Whether nothing is communicated.
+    threads : int or None
+        Of this process: its share of the cores that others of the same machine may use too; None for all.
     bytes : int
         Of gradients that this process has handed over so far.
     """
 
-    def __init__(self, comm: Any) -> None:
-        from mpi4py import MPI
-
-        self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
-        self._in_place = MPI.IN_PLACE
-        # waiting threads spin: processes of one machine that share cores must share them fairly
-        mine = _cores()
-        beside = comm.Split_type(MPI.COMM_TYPE_SHARED).allgather(mine)
-        self.threads = max(1, len(mine) // sum(bool(mine & other) for other in beside))
-        self._agreed = False  # whether all know of a failure
-        self.bytes = 0
+    rank, size, is_alone, bytes = 0, 1, True, 0
+    threads: int | None = None
 
     def total(self, *numbers: float) -> np.ndarray:
         """Sums over the processes, in float64; at most three.
@@ -59,6 +48,54 @@ class Group:
         OtherProcessError
             If a process has failed.
         """
+        return np.array(numbers, np.float64)
+
+    def gather(self, value: Any) -> list:
+        """What each process gives, in the order of their ranks."""
+        return [value]
+
+    def first(self, value: Any) -> Any:
+        """What the process of rank 0 gives."""
+        return value
+
+    def join(self, array: np.ndarray) -> np.ndarray:
+        """The rows of all processes, in the order of their ranks."""
+        return array
+
+    def add(self, gradients: np.ndarray) -> None:
+        """Sum an array over the processes, in place; :meth:`total` comes before."""
+
+    def check_same(self, what: str, array: np.ndarray) -> None:
+        """Raise on all processes unless they have the same bits."""
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Tell the others of an error inside; leave together."""
+        yield
+
+
+class MPIGroup(Group):
+    """The processes of a communicator.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+    """
+
+    is_alone = False
+
+    def __init__(self, comm: Any) -> None:
+        from mpi4py import MPI
+
+        self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        self._in_place = MPI.IN_PLACE
+        # waiting threads spin: processes of one machine that share cores must share them fairly
+        mine = cores()
+        beside = comm.Split_type(MPI.COMM_TYPE_SHARED).allgather(mine)
+        self.threads = max(1, len(mine) // sum(bool(mine & other) for other in beside))
+        self._agreed = False  # whether all know of a failure
+
+    def total(self, *numbers: float) -> np.ndarray:
         header = np.zeros(HEADER)
         header[: len(numbers)] = numbers
         self.comm.Allreduce(self._in_place, header)
@@ -67,29 +104,27 @@ class Group:
         return header[: len(numbers)]
 
     def gather(self, value: Any) -> list:
-        """What each process gives, in the order of their ranks."""
         self.total()
         return self.comm.allgather(value)
 
     def first(self, value: Any) -> Any:
-        """What the process of rank 0 gives."""
         self.total()
         return self.comm.bcast(value, root=0)
 
+    def join(self, array: np.ndarray) -> np.ndarray:
+        return np.concatenate(self.gather(array))
+
     def add(self, gradients: np.ndarray) -> None:
-        """Sum an array over the processes, in place; :meth:`total` comes before."""
         self.comm.Allreduce(self._in_place, gradients)
         self.bytes += gradients.nbytes
 
-    def check_same(self, what: str, *arrays: np.ndarray) -> None:
-        """Raise on all processes unless they have the same bits."""
-        sums = self.gather(tuple(zlib.crc32(np.ascontiguousarray(array).data.cast("B")) for array in arrays))
+    def check_same(self, what: str, array: np.ndarray) -> None:
+        sums = self.gather(zlib.crc32(array.data.cast("B")))
         if any(other != sums[0] for other in sums):
             raise RuntimeError(f"the processes have different {what}: {sums}")
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Tell the others of an error inside; leave together."""
         self._agreed = False
         try:
             yield
@@ -113,17 +148,28 @@ class Group:
         raise OtherProcessError("; ".join(failed))
 
 
-_current: ContextVar[Group | None] = ContextVar("group", default=None)
+ALONE = Group()
+_current: ContextVar[Group] = ContextVar("group", default=ALONE)
 
 
-def _cores() -> set[int]:
+def cores() -> set[int]:
     """The cores that this process may use."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
-def current() -> Group | None:
-    """The group in which ``fit`` trains now, if any."""
+def current() -> Group:
+    """The group in which ``fit`` trains now."""
     return _current.get()
+
+
+@contextmanager
+def within(group: Group) -> Iterator[None]:
+    """Train in a group inside of the context."""
+    token = _current.set(group)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @contextmanager
@@ -170,12 +216,9 @@ def data_parallel(comm: Any = None) -> Iterator[Group]:
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
-    group = Group(comm)
-    token = _current.set(group)
-    try:
+    group = MPIGroup(comm)
+    with within(group):
         yield group
-    finally:
-        _current.reset(token)
 
 
 class Shares:

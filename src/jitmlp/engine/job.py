@@ -54,6 +54,7 @@ class Job:
         self.fields = _Job.from_buffer(self.record)
         self.address = self.record.ctypes.data
         self._alone, self._member = entries["alone"], entries["member"]
+        self.keeps: tuple = ()  # arrays of the call that the record points to
         self.set(
             phases=self.phases.ctypes.data,
             n_phases=len(self.phases),

@@ -30,14 +30,19 @@ def _chunks(length: int, other: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, length, size)]
 
 
+def _fitted(scaler: Any, X: Any) -> Any:
+    """A scaler that has seen all rows, some at a time."""
+    for part in _chunks(*X.shape):
+        scaler.partial_fit(X[part].astype(np.float64))
+    return scaler
+
+
 def _dense(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     n_samples, n_features = X.shape
     if kind == "robust":  # quantiles need whole columns: a few at a time
         parts = [RobustScaler().fit(X[:, part]) for part in _chunks(n_features, n_samples)]
         return np.hstack([p.center_ for p in parts]), 1 / np.hstack([p.scale_ for p in parts])
-    scaler = MinMaxScaler() if kind == "minmax" else StandardScaler()
-    for part in _chunks(n_samples, n_features):
-        scaler.partial_fit(X[part].astype(np.float64))
+    scaler = _fitted(MinMaxScaler() if kind == "minmax" else StandardScaler(), X)
     if kind == "minmax":
         return scaler.data_min_, scaler.scale_
     return scaler.mean_, 1 / scaler.scale_
@@ -66,7 +71,7 @@ def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
         parts = []
         for part in _chunks(X.shape[1], int(group.total(X.shape[0])[0])):
             own = X[:, part].toarray() if sparse.issparse(X) else np.asarray(X[:, part])
-            scaler = RobustScaler().fit(np.concatenate(group.gather(own)))
+            scaler = RobustScaler().fit(group.join(own))
             parts.append((scaler.center_, 1 / scaler.scale_))
         return np.hstack([shift for shift, _ in parts]), np.hstack([scale for _, scale in parts])
     if kind == "minmax":
@@ -77,9 +82,7 @@ def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X.astype(np.float64) if X.dtype.kind != "f" else X, axis=0)
     else:
-        scaler = StandardScaler()
-        for part in _chunks(*X.shape):
-            scaler.partial_fit(X[part].astype(np.float64))
+        scaler = _fitted(StandardScaler(), X)
         mean, variance = scaler.mean_, scaler.var_
     counts, means, variances = (
         np.array(values, np.float64) for values in zip(*group.gather((X.shape[0], mean, variance)))
@@ -104,7 +107,7 @@ def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     shift, scale : ndarray of shape (n_features,), float64
     """
     group = current()
-    if group is not None:
+    if not group.is_alone:
         shift, scale = _of_all(group, kind, X)
     else:
         shift, scale = _sparse(kind, X) if sparse.issparse(X) else _dense(kind, X)

@@ -193,11 +193,8 @@ def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -
 def _update(
     program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan, entries: dict[str, str]
 ) -> None:
-    """The weights' side of the last block: gradients and updates, in one phase or in several."""
-    if not plan.direct:
-        if not plan.exchanges:
-            _accumulate(program, places, plan, entries)
-    elif plan.trains(0)[0]:
+    """The update, in one phase or in several; it takes the gradients as they come, or as they have been accumulated."""
+    if plan.direct and plan.trains(0)[0]:
         _sort_entries(program, places, entries)
     if plan.clip_norm:
         for l, layer in enumerate(model.layers):
@@ -258,7 +255,7 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         _forward(program, model, places, kind, training=True)
         _backward(program, model, places, lowest)
         program.phase(by_rows=False, block=block)
-        if block < plan.blocks - 1 or plan.exchanges:
+        if not plan.direct:
             _accumulate(program, places, plan, entries)
     if plan.exchanges:
         program.phase(by_rows=False)  # before which the processes exchange what they have

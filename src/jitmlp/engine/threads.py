@@ -17,6 +17,7 @@ import joblib
 import numba
 
 from jitmlp.engine import interrupts
+from jitmlp.engine.group import cores, current
 
 _region = threading.Lock()
 _forked = False
@@ -50,8 +51,7 @@ _counted: dict[tuple, int] = {}
 
 def _cpus() -> int:
     """joblib's count of the CPUs that this process may use, counted anew where what it depends on has changed."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    key = affinity, os.environ.get("LOKY_MAX_CPU_COUNT")
+    key = len(cores()), os.environ.get("LOKY_MAX_CPU_COUNT")
     if key not in _counted:
         _counted[key] = joblib.cpu_count()
     return _counted[key]
@@ -69,13 +69,14 @@ def available_threads(n_threads: int | None = None) -> int:
     Parameters
     ----------
     n_threads : int, optional
-        The user's wish; None or -1 for all. Never more than the CPUs that this
+        The user's wish; -1 for all, None for all that other processes of the group leave. Never more than the CPUs that this
         process may use, than Numba's mask, than ``OMP_NUM_THREADS``, or than 1 in a
         joblib worker that is limited to 1.
     """
     if _forked or numba.config.DISABLE_JIT:
         return 1
-    wishes = [wish for wish in (n_threads, _asked_for()) if isinstance(wish, Integral) and wish > 0]
+    own = current().threads if n_threads is None else n_threads
+    wishes = [wish for wish in (own, _asked_for()) if isinstance(wish, Integral) and wish > 0]
     return max(1, int(min(numba.config.NUMBA_NUM_THREADS, numba.get_num_threads(), _cpus(), *wishes)))
 
 

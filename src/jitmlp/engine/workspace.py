@@ -12,7 +12,7 @@ import numpy as np
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data, address
-from jitmlp.engine.group import Group
+from jitmlp.engine.group import ALONE, Group
 from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.memory import check_memory
@@ -308,15 +308,7 @@ class Workspace:
         ValueError
             If the data do not fit the network.
         """
-        order = self._checked_order(data, order)
-        if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
-            raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
-        table = np.ascontiguousarray(table, np.float64)
-        job = self._prepared_job(data, constraints, batch_size, table)
-        fields = job.fields
-        fields.order, fields.n_order = address(order), len(order)
-        fields.coefficients, fields.last_phase = address(table), len(job.phases) * len(table)
-        fields.first_step, fields.seed = first_step, seed
+        job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
 
@@ -335,14 +327,8 @@ class Workspace:
 
         Parameters and errors as of :meth:`train`.
         """
-        order = self._checked_order(data, order)
-        if not len(order) <= batch_size <= self.rows:
-            raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
-        table = np.ascontiguousarray(table, np.float64)
-        job = self._prepared_job(data, constraints, batch_size, table)
+        job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
         fields, n, mine = job.fields, len(order), 2 * self.layout.blocks
-        fields.order, fields.n_order = address(order), n
-        fields.coefficients, fields.first_step, fields.seed = address(table), first_step, seed
         fields.first_phase, fields.last_phase = 0, mine
         self._run(job, self.n_threads)
         self._check_status()
@@ -355,6 +341,21 @@ class Workspace:
         self._run(job, self.n_threads)
         if all_weight:
             self.total[0] += loss / all_weight * n_all
+
+    def _begun_job(
+        self, data: Data, order: Any, batch_size: Any, table: Any, constraints: Constraints, first_step: int, seed: Any
+    ) -> Job:
+        """The job of a call, all its phases to be run; it keeps the rows' order and the coefficients alive."""
+        order = self._checked_order(data, order)
+        if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
+            raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
+        table = np.ascontiguousarray(table, np.float64)
+        job = self._prepared_job(data, constraints, batch_size, table)
+        fields, job.keeps = job.fields, (order, table)
+        fields.order, fields.n_order = address(order), len(order)
+        fields.coefficients, fields.first_phase, fields.last_phase = address(table), 0, len(job.phases) * len(table)
+        fields.first_step, fields.seed = first_step, seed
+        return job
 
     def _prepared_job(self, data: Data, constraints: Constraints, batch_size: Any, table: np.ndarray) -> Job:
         """The job with all that stays the same from chunk to chunk: most are so small that this would take longer."""
@@ -411,14 +412,13 @@ class Workspace:
             raise ValueError(f"rows must lie in [0, {data.n_samples}), got {order.min()} to {order.max()}")
         return order
 
-    def take_loss(self, group: Group | None = None) -> float:
+    def take_loss(self, group: Group = ALONE) -> float:
         """The loss, penalties included, summed over the rows since the last call, of a group over all its rows.
 
         Whatever the chunks in which they were run, and the threads: each sum has one order.
         """
         share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
-        penalties = self.penalties.sum() if group is None else group.total(self.penalties.sum())[0]
-        loss = float(self.total[0] * share + penalties)
+        loss = float(self.total[0] * share + group.total(self.penalties.sum())[0])
         self.forget_loss()
         return loss
 

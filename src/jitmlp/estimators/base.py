@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +12,13 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from jitmlp.engine import interrupts
-from jitmlp.engine.group import Shares, current
+from jitmlp.engine.group import Group, Shares, current
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.callback_support import CallbackSupport, Tasks, with_callbacks
 from jitmlp.estimators.held_out import HeldOut
 from jitmlp.estimators.problem import Preparation, Problem
 from jitmlp.estimators.solvers import is_stochastic, recipe_of
-from jitmlp.estimators.together import everywhere, gathered, mean_score, one_problem
+from jitmlp.estimators.together import everywhere, mean_score, one_problem
 from jitmlp.estimators.validation import explain
 from jitmlp.model.model import Model
 from jitmlp.training import callbacks
@@ -111,13 +109,11 @@ class BaseMLP(Preparation, CallbackSupport):
         **more: Any,
     ) -> Self:
         group = current()
-        if group is not None and incremental:
+        if incremental and not group.is_alone:
             raise ValueError("partial_fit trains alone: use fit inside of data_parallel")
-        with interrupts.deferred(), group.guard() if group else nullcontext():
+        with interrupts.deferred(), group.guard():
             try:
-                problem = self._prepare(X, y, sample_weight, incremental, held_out, **more)
-                if group is not None:
-                    problem = one_problem(group, self, problem)
+                problem = one_problem(group, self, self._prepare(X, y, sample_weight, incremental, held_out, **more))
                 in_task = not incremental and "_callback_fit_ctx" in vars(self)
                 around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
                 fit = self._train(problem, incremental, settings or self, around)
@@ -141,12 +137,10 @@ class BaseMLP(Preparation, CallbackSupport):
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
         group = current()
-        n_rows = len(rows) if group is None else int(group.total(len(rows))[0])
+        n_rows = int(group.total(len(rows))[0])
         recipe = recipe_of(settings, n_rows, len(problem.model.layers), seed, incremental)
-        if group is not None and self.n_threads is None:
-            recipe = replace(recipe, n_threads=min(recipe.n_threads, group.threads))
         if recipe.optimizer is None:
-            return train_lbfgs(problem.model, recipe, data, problem.start, bool(self.verbose))
+            return train_lbfgs(problem.model, recipe, data, problem.start, self._speaks(group))
         workspace = self._borrow_workspace(problem.model, recipe) if incremental else None
         fit = train(
             problem.model,
@@ -158,9 +152,13 @@ class BaseMLP(Preparation, CallbackSupport):
             [*self._callbacks(problem, held_out), *around],
             incremental,
             workspace,
-            None if group is None else Shares(group, len(rows), recipe.batch_size),
+            None if group.is_alone else Shares(group, len(rows), recipe.batch_size),
         )
         return fit
+
+    def _speaks(self, group: Group) -> bool:
+        """Whether this process prints."""
+        return bool(self.verbose) and group.rank == 0
 
     def _order_to_continue(self, problem: Problem) -> np.ndarray | None:
         """The last order of the rows, if it is one of as many rows as there are now, less those held out."""
@@ -190,11 +188,10 @@ class BaseMLP(Preparation, CallbackSupport):
     def _callbacks(self, problem: Problem, held_out: HeldOut | None) -> list[callbacks.Callback]:
         """In the order in which scikit-learn does these things."""
         group = current()
-        speaks = group is None or group.rank == 0
-        verbose, decides, keeps_best = bool(self.verbose) and speaks, bool(self.early_stopping), bool(self.restore_best)
+        verbose, decides, keeps_best = self._speaks(group), bool(self.early_stopping), bool(self.restore_best)
         chosen: list[callbacks.Callback] = [callbacks.Report()] if verbose else []
         if held_out is not None:
-            judged = held_out if group is None else everywhere(group, held_out)
+            judged = everywhere(group, held_out)
             chosen.append(
                 callbacks.Validation(
                     held_out.data,
@@ -204,13 +201,13 @@ class BaseMLP(Preparation, CallbackSupport):
                     decides=decides,
                     keeps_best=decides or keeps_best,
                     verbose=verbose,
-                    **({} if group is None else {"gather": gathered(group)}),
+                    gather=group.join,
                 )
             )
         if not decides:
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
-        if self._listed_callbacks() or group is not None:
+        if self._listed_callbacks() or not group.is_alone:
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))
         return chosen
@@ -235,7 +232,7 @@ class BaseMLP(Preparation, CallbackSupport):
                 self.__dict__.pop("feature_names_in_", None)  # the rows are an array here
                 return scorer(self, rows, truth, **options)
 
-        return score if group is None else mean_score(group, score, len(truth))
+        return mean_score(group, score, len(truth))
 
     def _borrow_workspace(self, model: Model, recipe: Recipe) -> Workspace:
         """A network in memory for one more ``partial_fit``, kept from call to call."""

@@ -8,10 +8,10 @@ may also have ``on_fit_begin(model, X, y)``, which may give back a dict of param
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from jitmlp.engine.group import current
+from jitmlp.engine.group import ALONE, current, within
 from jitmlp.estimators.fitted import FittedAttributes
 from jitmlp.estimators.problem import Problem
 from jitmlp.estimators.solvers import is_stochastic
@@ -62,24 +62,25 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
     def _around_fit(self, X: Any, y: Any) -> Iterator[Any]:
         """Begin, end and close the callbacks; yields the estimator, or one with the parameters they want for this fit."""
         group = current()
-        listed = self._listed_callbacks() if group is None or group.rank == 0 else []
+        listed = self._listed_callbacks() if group.rank == 0 else []
         wanted: dict[str, Any] = {}
         with ExitStack() as at_the_end:
             for callback in listed:
                 if hasattr(callback, "close"):
                     at_the_end.callback(callback.close)
-            with group.guard() if group else nullcontext():
-                for callback in listed:
-                    if hasattr(callback, "on_fit_begin"):
-                        wanted.update(callback.on_fit_begin(self, X, y) or {})
-                wanted = group.first(wanted) if group else wanted
+            with group.guard():
+                with within(ALONE):  # a callback may train too
+                    for callback in listed:
+                        if hasattr(callback, "on_fit_begin"):
+                            wanted.update(callback.on_fit_begin(self, X, y) or {})
+                wanted = group.first(wanted)
             yield self._with(wanted) if wanted else self
-            with group.guard() if group else nullcontext():
-                for callback in listed:
-                    if hasattr(callback, "on_fit_end"):
-                        callback.on_fit_end(self)
-                if group:
-                    # one of them may have changed the weights
+            with group.guard():
+                with within(ALONE):
+                    for callback in listed:
+                        if hasattr(callback, "on_fit_end"):
+                            callback.on_fit_end(self)
+                if not group.is_alone:  # one of them may have changed the weights
                     changed = group.first([getattr(self, name) for name in WEIGHTS])
                     for name, value in zip(WEIGHTS, changed):
                         setattr(self, name, value)
@@ -98,10 +99,10 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
         """The answers of the user's callbacks, who see the estimator as if training had ended here."""
         group = current()
         answers: list = []
-        if group is None or group.rank == 0:
-            with self._showing(problem, run.fit()):
+        if group.rank == 0:
+            with within(ALONE), self._showing(problem, run.fit()):
                 answers = [callback(self) for callback in self._listed_callbacks()]
-        return answers if group is None else group.first(answers)
+        return group.first(answers)
 
     def _shown(self, problem: Problem, run: Run) -> dict[str, Any]:
         """The fitted attributes as if training had ended here."""

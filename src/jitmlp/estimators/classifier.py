@@ -42,6 +42,25 @@ def _shares(outputs: np.ndarray) -> np.ndarray:
     return np.divide(outputs, total, out=equal, where=total > 0)
 
 
+def weights_by_class(given: Any, classes: Any, y: np.ndarray) -> np.ndarray:
+    """Weights of the rows as ``class_weight`` asks, 1 for the classes that a dict leaves out.
+
+    Raises
+    ------
+    ValueError
+        For a dict with classes that are not there.
+    """
+    if isinstance(given, dict) and y.ndim == 1:
+        known = classes.tolist()
+        unknown = [key for key in given if key not in known]
+        if unknown:
+            raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {known}")
+        given = {**dict.fromkeys(known, 1.0), **given}
+    if given == "balanced" and y.ndim == 1 and not current().is_alone:
+        given = balanced_weights(current(), y)
+    return compute_sample_weight(given, y)
+
+
 @document
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier, trained by compiled kernels.
@@ -214,15 +233,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "class_weight='balanced' is not supported for partial_fit: the classes' shares are not known. Give a "
                 "dict, such as from sklearn.utils.class_weight.compute_class_weight"
             )
-        if isinstance(given, dict) and y.ndim == 1:
-            classes = task.classes.tolist()
-            unknown = [key for key in given if key not in classes]
-            if unknown:
-                raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {classes}")
-            given = {**dict.fromkeys(classes, 1.0), **given}
-        if given == "balanced" and current() is not None and y.ndim == 1:
-            given = balanced_weights(y)
-        own = compute_sample_weight(given, y)
+        own = weights_by_class(given, task.classes, y)
         return own if weights is None else own * weights
 
     def _task(self) -> Any:

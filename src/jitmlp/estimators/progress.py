@@ -38,8 +38,16 @@ class ProgressBar:
     def on_fit_begin(self, model: Any, X: Any, y: Any) -> None:
         """Begin."""
         self._start, self._shown, self._epoch = time.monotonic(), 0, 0
-        if not self.silent and find_spec("rich") is not None:
-            self._bar = _bar(model.max_iter)
+        if not self.silent:
+            self._bar = rich_bar(
+                model.max_iter,
+                "epoch {task.completed:>3}/{task.total}",
+                "loss {task.fields[loss]:.4f}{task.fields[score]}, {task.fields[speed]}",
+                "left at most",
+                loss=float("nan"),
+                score="",
+                speed="",
+            )
 
     def __call__(self, model: Any) -> None:
         """Show an epoch."""
@@ -72,8 +80,19 @@ class ProgressBar:
         return {**self.__dict__, "_bar": None, "_start": None}
 
 
-def _bar(epochs: int) -> Any:
-    """rich's bar, begun, or None where it cannot be drawn."""
+def rich_bar(total: int, count: str, state: str, left: str, **fields: Any) -> Any:
+    """rich's bar, begun, or None where it cannot be drawn.
+
+    Parameters
+    ----------
+    total : int
+    count, state, left : str
+        What stands before the bar, behind it, and before the time left, in rich's format of the task.
+    **fields
+        What ``state`` and ``count`` name beside it, as it is at the beginning.
+    """
+    if find_spec("rich") is None:
+        return None
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -83,14 +102,14 @@ def _bar(epochs: int) -> Any:
     if (console.is_jupyter and find_spec("ipywidgets") is None) or not (console.is_jupyter or console.is_terminal):
         return None
     columns = (
-        TextColumn("epoch {task.completed:>3}/{task.total}"),
+        TextColumn(count),
         BarColumn(bar_width=24),
-        TextColumn("loss {task.fields[loss]:.4f}{task.fields[score]}, {task.fields[speed]}"),
+        TextColumn(state),
         TimeElapsedColumn(),
-        TextColumn("left at most"),
+        TextColumn(left),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=console)
-    bar.add_task("fit", total=epochs, loss=float("nan"), score="", speed="")
+    bar.add_task("fit", total=total, **fields)
     bar.start()
     return bar

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,21 +18,13 @@ OWN = ("callback", "verbose", "n_threads", "random_state")  # parameters in whic
 def all_labels(y: np.ndarray) -> np.ndarray:
     """Class labels: those of all processes, each once; rows of labels, and those of a fit of its own, as they are."""
     group = current()
-    if group is None or y.ndim > 1:
-        return y
-    return np.unique(np.concatenate(group.gather(np.unique(y))))
+    return y if group.is_alone or y.ndim > 1 else np.unique(group.join(np.unique(y)))
 
 
-def balanced_weights(y: np.ndarray) -> dict:
+def balanced_weights(group: Group, y: np.ndarray) -> dict:
     """``class_weight='balanced'`` over the rows of all processes."""
-    group = current()
-    assert group is not None
-    counts: dict = {}
-    for found in group.gather(dict(zip(*(a.tolist() for a in np.unique(y, return_counts=True))))):
-        for label, count in found.items():
-            counts[label] = counts.get(label, 0) + count
-    n = sum(counts.values())
-    return {label: n / (len(counts) * count) for label, count in counts.items()}
+    counts: Counter = sum(group.gather(Counter(y.tolist())), Counter())
+    return {label: counts.total() / (len(counts) * count) for label, count in counts.items()}
 
 
 def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
@@ -42,6 +35,8 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
     ValueError
         On all processes, with what differs.
     """
+    if group.is_alone:
+        return problem
     model = problem.model
     facts = {
         "features": model.n_features, "outputs": model.n_outputs, "the dtype": model.dtype.name,
@@ -67,22 +62,16 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
 
 def everywhere(group: Group, held_out: HeldOut) -> HeldOut:
     """Targets and weights of the held-out rows of all processes, to which gathered outputs belong."""
-    weighted = group.total(held_out.sample_weight is not None)[0] > 0
     weights = held_out.sample_weight
-    if weighted and weights is None:
-        weights = np.ones(len(held_out.encoded))
-    encoded = np.concatenate(group.gather(held_out.encoded))
-    own = np.concatenate(group.gather(weights)) if weighted else None
-    return replace(held_out, encoded=encoded, sample_weight=own)
-
-
-def gathered(group: Group) -> Callable:
-    """A function that puts the outputs of all processes together."""
-    return lambda outputs: np.concatenate(group.gather(outputs))
+    if group.total(weights is not None)[0]:
+        weights = group.join(np.ones(len(held_out.encoded)) if weights is None else weights)
+    return replace(held_out, encoded=group.join(held_out.encoded), sample_weight=weights)
 
 
 def mean_score(group: Group, score: Callable, n_rows: int) -> Callable:
     """A score of this process's rows as the mean over all rows, for scorers that want the rows themselves."""
+    if group.is_alone:
+        return score
 
     def of_all(run: Any, outputs: Any) -> float:
         total, n = group.total(float(score(run, outputs)) * n_rows, n_rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, log_loss
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import Interval
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from jitmlp.estimators.classifier import MLPClassifier
+from jitmlp.estimators.classifier import MLPClassifier, weights_by_class
 from jitmlp.tabular.ensemble import HELD_OUT, TableEnsemble, shared_constraints
-from jitmlp.tabular.search import search_space
 
 SMALLEST = 1e-30  # probability, for its logarithm
 
@@ -101,7 +97,6 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
             "hidden_layer_sizes", "activation", "learning_rate_init", "max_iter", "dropout", "alpha", "label_smoothing",
             "class_weight", "scoring", "verbose", "random_state",
         )),
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
     }  # fmt: skip
 
     def __init__(
@@ -141,8 +136,6 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         self.verbose = verbose
         self.random_state = random_state
 
-    search_space = staticmethod(search_space)
-
     def _learn_target(self, y: np.ndarray) -> np.ndarray:
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
@@ -153,10 +146,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         return y
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        unknown = [label for label in np.unique(y).tolist() if label not in self.classes_.tolist()]
-        if unknown:
-            raise ValueError(f"y_val has classes that y has not: {unknown[:5]}; there are {self.classes_.tolist()}")
-        return y
+        return y  # the members look for classes that are not there
 
     def _folds(self, target: np.ndarray, random: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
         """Every class is among the rows that a member trains on."""
@@ -167,12 +157,11 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
             found = [train_test_split(rows, test_size=HELD_OUT, random_state=random, stratify=stratify)]
         else:
             n_folds = min(self.n_members, len(rows))
-            splitter: Any = StratifiedKFold(n_folds, shuffle=True, random_state=random)
+            stratified = counts.max() >= n_folds  # else every class is too small to be in all folds
+            splitter: Any = StratifiedKFold if stratified else KFold
             with warnings.catch_warnings():  # of classes that have fewer rows than there are folds
                 warnings.simplefilter("ignore", UserWarning)
-                parts = splitter.split(rows, numbers) if counts.max() >= n_folds else _thirds(rows, n_folds, random)
-                found = list(parts)
-            found = [found[number % n_folds] for number in range(self.n_members)]
+                found = list(splitter(n_folds, shuffle=True, random_state=random).split(rows, numbers))
         whole = []
         for inside, outside in found:
             lost = ~np.isin(numbers[outside], numbers[inside])
@@ -183,28 +172,18 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     def _weigh(self, target: np.ndarray, weights: Any) -> Any:
         if self.class_weight is None:
             return weights
-        given = self.class_weight
-        if isinstance(given, dict):
-            classes = self.classes_.tolist()
-            unknown = [label for label in given if label not in classes]
-            if unknown:
-                raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {classes}")
-            given = {**dict.fromkeys(classes, 1.0), **given}
-        own = compute_sample_weight(given, target)
+        own = weights_by_class(self.class_weight, self.classes_, target)
         return own if weights is None else own * weights
 
     def _look_back(self, rows: Any, target: np.ndarray, weights: Any, seen: list) -> None:
         """Probabilities out of fold, and the temperature that makes their log loss least."""
-        sums, counts = np.zeros((len(target), len(self.classes_))), np.zeros(len(target))
-        for model, outside in ((model, outside) for model, outside in seen if len(outside)):
-            sums[outside] += model.predict_proba(rows[outside])
-            counts[outside] += 1
-        known = counts > 0
+        sums = np.zeros((len(target), len(self.classes_)))
+        known, means = self._out_of_fold(sums, seen, lambda model, outside: model.predict_proba(rows[outside]))
         found = np.full_like(sums, np.nan)
         self.temperature_, self.oof_score_, self.oof_log_loss_ = 1.0, np.nan, np.nan
         if known.any():
             numbers = np.searchsorted(self.classes_, target)[known]
-            logs = np.log(np.maximum(sums[known] / counts[known, None], SMALLEST))
+            logs = np.log(np.maximum(means, SMALLEST))
             own = None if weights is None else weights[known]
 
             def loss(log_temperature: float) -> float:
@@ -266,9 +245,3 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
-
-
-def _thirds(rows: np.ndarray, n_folds: int, random: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds regardless of classes, where every class is too small to be in all of them."""
-    parts = np.array_split(random.permutation(rows), n_folds)
-    return [(np.setdiff1d(rows, part), np.sort(part)) for part in parts]

@@ -162,25 +162,19 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
 
     def _learn_numbers(self, table: Columns, places: np.ndarray) -> None:
         """Medians and scales of the columns that are not constant, and which have missing numbers."""
-        numeric: list[int] = []
-        medians: list[float] = []
-        scales: list[float] = []
-        missing: list[bool] = []
+        learned = []
         for j in places:
             column = table.values[j]
             known = column[~np.isnan(column)]
-            if not len(known) or known.min() == known.max():
-                if not 0 < len(known) < len(column):
-                    continue
-                numeric, medians, scales = [*numeric, j], [*medians, known[0]], [*scales, 1.0]
-                missing.append(True)  # whether it is there is all that it says
-                continue
-            low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-            numeric, medians = [*numeric, j], [*medians, middle]
-            scales.append(high - low if high > low else (known.max() - known.min()) / 2)
-            missing.append(len(known) < len(column))
+            has_missing = len(known) < len(column)
+            # of a constant column whether it is there is all that it says
+            if len(known) and (has_missing or known.min() < known.max()):
+                low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
+                spread = high - low if high > low else (known.max() - known.min()) / 2
+                learned.append((j, has_missing, middle, spread or 1.0))
+        numeric, missing, median, scale = zip(*learned) if learned else ((),) * 4
         self._numeric, self._missing = np.array(numeric, int), np.array(missing, bool)
-        self._median, self._scale = np.array(medians, float), np.array(scales, float)
+        self._median, self._scale = np.array(median, float), np.array(scale, float)
 
     def _encode(self, table: Columns) -> Any:
         dtype = np.dtype(self.dtype)

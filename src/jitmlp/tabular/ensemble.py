@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from itertools import cycle
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,6 +21,7 @@ from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.parameters import table_of
 from jitmlp.tabular.encoder import TableEncoder
 from jitmlp.tabular.importance import permutation_importance
+from jitmlp.tabular.search import search_space
 from jitmlp.tabular.watch import Watch, epochs_within
 
 HELD_OUT = 0.2  # of the rows, for a single network
@@ -41,9 +43,11 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "categorical_features": TableEncoder._parameter_constraints["categorical_features"],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
     }
     _member: type
+    search_space = staticmethod(search_space)
 
     # What differs between the two
 
@@ -56,7 +60,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         raise NotImplementedError
 
     def _folds(self, target: np.ndarray, random: np.random.RandomState) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Rows to train on and rows that choose the epoch, a pair for each member."""
+        """Rows to train on and rows that choose the epoch; members are more than the pairs where rows are few."""
         raise NotImplementedError
 
     def _weigh(self, target: np.ndarray, weights: Any) -> Any:
@@ -70,6 +74,26 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
     def _score_rows(self, rows: Any, y: np.ndarray) -> float:
         """The score of encoded rows."""
         raise NotImplementedError
+
+    @staticmethod
+    def _out_of_fold(sums: np.ndarray, seen: list, predict: Callable) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows a member has not seen, and the mean of what such members say of them.
+
+        Parameters
+        ----------
+        sums : ndarray
+            Zeros, a row of them for each row.
+        seen : list of (member, rows that it has not seen)
+        predict : callable
+            ``predict(member, rows)``.
+        """
+        counts = np.zeros(len(sums))
+        for model, outside in seen:
+            if len(outside):
+                sums[outside] += predict(model, outside)
+                counts[outside] += 1
+        known = counts > 0
+        return known, (sums[known].T / counts[known]).T
 
     # Fitting
 
@@ -101,7 +125,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             raise ValueError(
                 f"X_val and y_val must be given together, got only {'y_val' if X_val is None else 'X_val'}"
             )
-        if current() is not None:
+        if not current().is_alone:
             raise ValueError(f"{type(self).__name__} trains alone: use MLPClassifier or MLPRegressor in data_parallel")
         draft = clone(self)
         draft.encoder_ = TableEncoder(self.categorical_features).set_output(transform="default")
@@ -123,19 +147,18 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         if X_val is None:
             held, folds = None, draft._folds(target, random)
         else:
-            held = draft._rows(X_val), draft._encode_target(column_or_1d(np.asarray(y_val), warn=True))
-            folds = [(np.arange(len(y)), np.arange(0))] * self.n_members
-        fitted = draft._train(rows, target, weights, held, list(zip(seeds, folds)), start)
+            rows_val = _with_a_column(draft.encoder_.transform(X_val))
+            held = rows_val, draft._encode_target(column_or_1d(np.asarray(y_val), warn=True))
+            folds = [(np.arange(len(y)), np.arange(0))]
+        fitted = draft._train(rows, target, weights, held, list(zip(seeds, cycle(folds))), start)
         draft.members_ = [model for model, _ in fitted]
         draft._look_back(rows, target, weights, [(model, outside) for model, (_, outside) in fitted])
         draft.history_ = _joined(draft.members_)
         draft.n_iter_ = max(model.n_iter_ for model in draft.members_)
-        self.__dict__ = {**self._kept(), **{name: value for name, value in vars(draft).items() if name.endswith("_")}}
+        # written to once, when all is whole: what was fitted before goes, what is fitted now comes
+        kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        self.__dict__ = {**kept, **{name: value for name, value in vars(draft).items() if name.endswith("_")}}
         return self
-
-    def _kept(self) -> dict[str, Any]:
-        """What of the estimator a new fit leaves: all but the fitted attributes."""
-        return {name: value for name, value in vars(self).items() if not name.endswith("_") or name.startswith("__")}
 
     def _train(self, rows: Any, target: Any, weights: Any, held: Any, work: list, start: float) -> list:
         """The members with their folds, in their order; those for which no time was left are missing."""
@@ -149,7 +172,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             if watch.is_over and number > 0:
                 return None
             model = self._network(int(seed), rows.shape[1], len(inside))
-            model.set_params(n_threads=1 if at_once > 1 else n_jobs, callback=watch.of(number))
+            model.set_params(n_threads=1 if at_once > 1 else n_jobs, callback=watch.callback())
             if epochs is not None:
                 model.set_params(max_iter=epochs)
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
@@ -213,7 +236,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
     def _rows(self, X: Any) -> Any:
         """The numbers of a table."""
-        check_is_fitted(self, "members_" if hasattr(self, "members_") else "encoder_")
+        check_is_fitted(self, "members_")
         return _with_a_column(self.encoder_.transform(X))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -248,7 +271,6 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             ``importances`` of shape (n_features, n_repeats), ``importances_mean``, ``importances_std`` and
             ``feature_names``, as of :func:`sklearn.inspection.permutation_importance`.
         """
-        check_is_fitted(self, "members_")
         if n_repeats < 1:
             raise ValueError(f"n_repeats must be >= 1, got {n_repeats!r}")
         rows = self._rows(X)

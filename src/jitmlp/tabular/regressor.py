@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,9 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.utils import assert_all_finite
-from sklearn.utils._param_validation import Interval
 
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.tabular.ensemble import HELD_OUT, TableEnsemble, shared_constraints
-from jitmlp.tabular.search import search_space
 
 
 class TabularRegressor(RegressorMixin, TableEnsemble):
@@ -79,7 +76,6 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
             "hidden_layer_sizes", "activation", "learning_rate_init", "max_iter", "dropout", "alpha", "loss", "scoring",
             "verbose", "random_state",
         )),
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
     }  # fmt: skip
 
     def __init__(
@@ -117,8 +113,6 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         self.verbose = verbose
         self.random_state = random_state
 
-    search_space = staticmethod(search_space)
-
     def _learn_target(self, y: np.ndarray) -> np.ndarray:
         y = self._numbers(y)
         if len(y) < 2:
@@ -145,18 +139,14 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         if self.n_members == 1:
             return [tuple(train_test_split(rows, test_size=HELD_OUT, random_state=random))]  # type: ignore[list-item]
         n_folds = min(self.n_members, max(2, len(rows) // 2))
-        found = list(KFold(n_folds, shuffle=True, random_state=random).split(rows))
-        return [found[number % n_folds] for number in range(self.n_members)]
+        return list(KFold(n_folds, shuffle=True, random_state=random).split(rows))
 
     def _look_back(self, rows: Any, target: np.ndarray, weights: Any, seen: list) -> None:
         """Predictions out of fold."""
-        sums, counts = np.zeros(len(target)), np.zeros(len(target))
-        for model, outside in ((model, outside) for model, outside in seen if len(outside)):
-            sums[outside] += model.predict(rows[outside]).clip(*self._bounds_)
-            counts[outside] += 1
-        known = counts > 0
+        predict = lambda model, outside: model.predict(rows[outside]).clip(*self._bounds_)  # noqa: E731
+        known, means = self._out_of_fold(np.zeros(len(target)), seen, predict)
         found = np.full(len(target), np.nan)
-        found[known] = sums[known] / counts[known]
+        found[known] = means
         own = None if weights is None else weights[known]
         self.oof_score_ = float(r2_score(target[known], found[known], sample_weight=own)) if known.sum() > 1 else np.nan
         self.oof_prediction_ = found * self.target_scale_ + self.target_mean_

@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-LINES = 20  # of a whole fit, at most, where no bar can be drawn
+from jitmlp.estimators.progress import LINES, rich_bar
+
 SHARE = 0.92  # of the time limit that epochs may fill; the rest is for reading, looking back and a slow minute
 FEWEST_EPOCHS = 4
 
@@ -63,27 +63,34 @@ class Watch:
         """The members begin now, so many epochs each."""
         self.n_epochs, self.began = n_epochs, time.monotonic()
         if self.verbose:
-            self._bar = _bar(self.n_members * n_epochs)
+            self._bar = rich_bar(
+                self.n_members * n_epochs,
+                "member {task.fields[member]}, epoch {task.completed:>4}/{task.total}",
+                "best score {task.fields[best]:.4f}",
+                "left",
+                member=1,
+                best=float("nan"),
+            )
 
     def stop(self) -> None:
         """Let every member end at its next epoch."""
         self._stopped.set()
 
-    def of(self, number: int) -> Callable:
-        """The callback of a member."""
+    def callback(self) -> Callable:
+        """A callback for a member."""
         last = [time.monotonic()]
 
         def after_epoch(model: Any) -> bool:
             now = time.monotonic()
             took, last[0] = now - last[0], now
             if self.began is not None:
-                self._show(number, model)
+                self._show(model)
             # the last epoch ends by this answer: as many epochs as were asked for are meant, and no warning is due
             return self._stopped.is_set() or now + took > self.end or model.n_iter_ >= model.max_iter
 
         return after_epoch
 
-    def _show(self, number: int, model: Any) -> None:
+    def _show(self, model: Any) -> None:
         with self._lock:
             self._done += 1
             self._best = max(self._best, np.nanmax([*model.validation_scores_[-1:], -np.inf]))
@@ -111,29 +118,3 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-def _bar(total: int) -> Any:
-    """rich's bar, begun, or None where it cannot be drawn."""
-    if find_spec("rich") is None:
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_jupyter:
-        console = Console()
-    if (console.is_jupyter and find_spec("ipywidgets") is None) or not (console.is_jupyter or console.is_terminal):
-        return None
-    columns = (
-        TextColumn("member {task.fields[member]}, epoch {task.completed:>4}/{task.total}"),
-        BarColumn(bar_width=24),
-        TextColumn("best score {task.fields[best]:.4f}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=console)
-    bar.add_task("fit", total=total, member=1, best=float("nan"))
-    bar.start()
-    return bar

@@ -27,10 +27,10 @@ class FullBatchLoss:
     def __init__(self, model: Model, recipe: Recipe, data: Data, start: Start) -> None:
         self.data, self.constraints, self.start = data, recipe.constraints, start
         self.group = current()
-        self.n_all = int(self.group.total(data.n_samples)[0]) if self.group else data.n_samples
+        self.n_all = int(self.group.total(data.n_samples)[0])
         self.order = np.arange(data.n_samples)
         self.table = GRADIENT.table(np.ones(1), np.ones(1), {})
-        self.workspace = Workspace(model, data.n_samples, recipe.n_threads, GRADIENT, exchanges=self.group is not None)
+        self.workspace = Workspace(model, data.n_samples, recipe.n_threads, GRADIENT, exchanges=not self.group.is_alone)
         parameters = sum(a.size for a in start.parameters.arrays())
         check_memory(self.workspace.layout, more=8 * parameters * (2 * HISTORY_PAIRS + 8))
 
@@ -38,7 +38,7 @@ class FullBatchLoss:
         workspace, n = self.workspace, self.data.n_samples
         workspace.load(self.start.parameters.like(flat))
         workspace.forget_loss()
-        if self.group is None:
+        if self.group.is_alone:
             workspace.train(self.data, self.order, n, self.table, self.constraints)
         else:
             workspace.train_with_others(self.data, self.order, n, self.table, self.constraints, self.group)
@@ -82,7 +82,7 @@ def train_lbfgs(model: Model, recipe: Recipe, data: Data, start: Start, verbose:
             latest["n"] = _check_optimize_result("lbfgs", result, recipe.max_epochs)
             reason = "converged" if result.success else "max_iter"
         except KeyboardInterrupt:
-            if objective.group is not None:  # the others cannot know where this one is
+            if not objective.group.is_alone:  # the others cannot know where this one is
                 raise
             warn_user("Training interrupted by user.")
             reason = "interrupt"

@@ -178,8 +178,8 @@ def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarr
     ahead: Any = nullcontext()
     if isinstance(shuffle, Blocks):
         rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-        trainer, before, size = run.trainer, run.trainer.steps, run.recipe.batch_size
-        ahead = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * size)
+        trainer, before = run.trainer, run.trainer.steps
+        ahead = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * trainer.batch_size)
     elif shuffle:
         drawn = np.arange(len(rows))
         run.random_state.shuffle(drawn)

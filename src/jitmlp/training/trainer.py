@@ -34,6 +34,8 @@ class Trainer:
 
     Attributes
     ----------
+    batch_size : int
+        Rows of a mini-batch, of this process.
     n_rows : int
         Rows of an epoch, of all processes.
     """
@@ -49,10 +51,10 @@ class Trainer:
         assert recipe.optimizer is not None, "L-BFGS has its own loop"
         self.recipe, self.optimizer = recipe, recipe.optimizer
         accumulate, self.shares, self.n_rows = recipe.constraints.clip_norm < np.inf, shares, 0
+        self.batch_size = recipe.batch_size if shares is None else shares.batch_size
         if workspace is None:
-            rows = recipe.batch_size if shares is None else shares.batch_size
             workspace = Workspace(
-                model, rows, recipe.n_threads, recipe.optimizer, accumulate, exchanges=shares is not None
+                model, self.batch_size, recipe.n_threads, recipe.optimizer, accumulate, exchanges=shares is not None
             )
         self.workspace = workspace
         self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
@@ -114,15 +116,17 @@ class Trainer:
 
     def _run_shared_epoch(self, data: Data, order: np.ndarray, shares: Shares) -> float:
         """The same with the rows of other processes: a step at a time, each with an exchange."""
-        recipe, workspace, size = self.recipe, self.workspace, shares.batch_size
+        recipe, workspace, size = self.recipe, self.workspace, self.batch_size
         rates = recipe.rate.rates(self.rate, self.steps, shares.n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates, self.n_rows = rates, shares.n_all
+        table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + shares.n_steps, dtype=float))
         workspace.forget_loss()
         for step in range(shares.n_steps):
-            table = self._table(rates[step : step + 1], np.array([self.steps + 1.0]))
             rows = order[step * size : (step + 1) * size]
             seed = self.seed + shares.group.rank  # masks of dropout: other rows, other masks
-            workspace.train_with_others(data, rows, size, table, recipe.constraints, shares.group, self.steps, seed)
+            workspace.train_with_others(
+                data, rows, size, table[step : step + 1], recipe.constraints, shares.group, self.steps, seed
+            )
             self.steps += 1
             self.divergence.check_chunk(rates[step], shares.n_all)
             interrupts.answer_pending()

@@ -1,0 +1,49 @@
+"""What the benchmark of tables prints, of results that are known."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if not (ROOT / "benchmarks").is_dir():
+    pytest.skip("no benchmarks beside", allow_module_level=True)
+pytest.importorskip("pandas")
+sys.path.insert(0, str(ROOT))
+from benchmarks.tables import data, report  # noqa: E402
+
+BASE = report.BASE
+RESULTS = {
+    "a|0|x": {"error": 0.1, "log_loss": 0.2, "cpu": 1.0}, f"a|0|{BASE}": {"error": 0.2, "log_loss": 0.4, "cpu": 2.0},
+    "a|1|x": {"error": 0.3, "log_loss": 0.2, "cpu": 1.0}, f"a|1|{BASE}": {"error": 0.2, "log_loss": 0.4, "cpu": 2.0},
+    "b|0|x": {"error": 0.0, "log_loss": 0.1, "cpu": 3.0}, f"b|0|{BASE}": {"error": 0.0, "log_loss": 0.4, "cpu": 4.0},
+    "b|1|x": {"error": 0.0, "log_loss": 0.1, "cpu": 3.0}, f"b|1|{BASE}": {"error": 0.0, "log_loss": 0.4, "cpu": 4.0},
+    "c|0|x": {"rmse": 3.0, "cpu": 1.0}, f"c|0|{BASE}": {"rmse": 1.0, "cpu": 1.0},
+    "c|1|x": {"rmse": 3.0, "cpu": 1.0}, f"c|1|{BASE}": {"rmse": 2.0, "cpu": 1.0},
+    "d|0|x": {"rmse": 9.0, "cpu": 9.0},  # which the other has not run on
+}  # fmt: skip
+
+
+def test_means_over_splits_then_geometric_over_tables_ranks_and_seconds():
+    lines = report.of(RESULTS, ["a", "b", "c", "d"], 2).splitlines()
+    ratio = np.sqrt(0.5 * 0.25)
+    assert lines[2] == f"| x | 1.000 (1.50) | {ratio:.3f} (1.00) | 2.000 (2.00) | 5 |"
+    assert lines[3] == f"| {BASE} | 1.000 (1.50) | 1.000 (2.00) | 1.000 (1.00) | 7 |"
+    assert lines[-1] == "2 tables of classes, 1 of numbers, 2 splits each, one thread."
+
+
+def test_the_command_knows_the_tables_that_the_documentation_names():
+    text = (ROOT / "docs" / "performance.md").read_text().split("## Tables")[1].split("## ")[0]
+    named = re.search(r"--tables ([\w\s]+)`", text).group(1).split()
+    assert len(named) == 12 and set(named) <= {table.name for table in data.TABLES}
+    assert f"takes all {len(data.TABLES)}." in " ".join(text.split())
+
+
+@pytest.mark.parametrize("wrong", [["nobody"], ["--tables", "nothing"]], ids=str)
+def test_an_unknown_method_or_table_is_named(wrong):
+    command = [sys.executable, "-m", "benchmarks.tables", *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and f"unknown {'table' if len(wrong) > 1 else 'method'} {wrong[-1]!r}" in done.stderr
