@@ -15,6 +15,7 @@ import jitmlp
 from jitmlp import Checkpoint, LearningRateFinder, MLPClassifier, MLPRegressor, TabularClassifier, WeightAverage
 from jitmlp.distributed import OtherProcessError, data_parallel
 from jitmlp.engine.group import Shares
+from jitmlp.engine.threads import available_threads
 
 COMM = MPI.COMM_WORLD
 RANK, SIZE = COMM.rank, COMM.size
@@ -73,9 +74,20 @@ def equal_to_one_process():
     one, model = MLPRegressor(**BASE).fit(rows[UNION], X[UNION, 0]), fit(MLPRegressor(**BASE), rows[MINE], X[MINE, 0])
     found["sparse rows"] = difference(model, one), same_bits(model), True
     stopped = dict(tol=1e-2, n_iter_no_change=2, max_iter=60, scoring="loss", early_stopping=True)
-    one = MLPClassifier(**BASE | stopped).fit(X[UNION], Y[UNION], X_val=X, y_val=Y)
-    model = fit(MLPClassifier(**BASE | stopped), X[MINE], Y[MINE], X_val=X[MINE], y_val=Y[MINE])
-    found["early stopping"] = difference(model, one), same_bits(model), model.n_iter_ == one.n_iter_ < 60
+    own = dict(X_val=X, y_val=Y, sample_weight_val=WEIGHTS)
+    one = MLPClassifier(**BASE | stopped).fit(X[UNION], Y[UNION], **own)
+    model = fit(MLPClassifier(**BASE | stopped), X[MINE], Y[MINE], **{name: rows[MINE] for name, rows in own.items()})
+    same_course = model.n_iter_ == one.n_iter_ < 60 and np.allclose(
+        model.validation_loss_curve_, one.validation_loss_curve_, rtol=1e-9
+    )
+    found["early stopping"] = difference(model, one), same_bits(model), bool(same_course)
+    held = np.arange(N)[RANK * (RANK + 1) * 4 :][: 8 * (RANK + 1)]  # shares of 8, 16, 24 ... rows
+    model = fit(MLPClassifier(scoring="accuracy", **BASE), X[MINE], Y[MINE], X_val=X[held], y_val=Y[held])
+    everything = np.concatenate(COMM.allgather(held))
+    found["scorer"] = abs(model.validation_scores_[-1] - model.score(X[everything], Y[everything])), True, True
+    same_rows = dict(dropout=0.5, batch_size=BATCH * SIZE)
+    one = MLPClassifier(**BASE | same_rows | dict(batch_size=BATCH)).fit(X, Y)
+    found["masks"] = 0.0, True, (difference(fit(MLPClassifier(**BASE | same_rows), X, Y), one) > 1e-3) == (SIZE > 1)
     found["one fit alone"] = difference(MLPClassifier(**BASE).fit(X, Y), MLPClassifier(**BASE).fit(X, Y)), True, True
     return found
 
@@ -166,6 +178,13 @@ if __name__ == "__main__":
         shares = [[COMM.allgather(s.batch_size), s.n_steps, s.n_all] for s in sizes]
         MLPClassifier(**BASE | dict(max_iter=1)).fit(X[MINE], Y[MINE])
         handed = group.bytes
+        assert available_threads() <= group.threads and available_threads(2) == min(2, available_threads(-1))
+        different = COMM.allgather(error_of(lambda: group.check_same("weights", np.full(3, float(RANK)))))
+        assert all(("the processes have different weights" in error) == (SIZE > 1) for error in different)
+        compared: list = []
+        group.check_same = lambda what, array: compared.append(array.size)
+        MLPClassifier(**BASE | dict(max_iter=3)).fit(X[MINE], Y[MINE])
+        assert len(compared) == 3 and min(compared) > 12 * 16  # after every epoch
     found = {
         "shares": shares,
         "bytes": handed,

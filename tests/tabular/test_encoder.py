@@ -74,6 +74,14 @@ class TestNumbers:
         np.testing.assert_array_equal(encoder.transform([[np.nan], [2.0], [None]]), np.zeros((3, 1)))
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_rows_are_of_the_dtype_asked_for(wide):
+    rows = np.random.default_rng(0).integers(100, size=(300, 4)).astype(object)
+    for dtype in ("float32", "float64"):
+        encoder = TableEncoder([0, 1, 2, 3] if wide else "from_dtype", dtype=dtype)
+        assert encoder.fit_transform(rows).dtype == dtype and sparse.issparse(encoder.transform(rows)) == wide
+
+
 class TestCategories:
     def test_they_are_one_hot_and_zero_where_missing_or_unknown(self):
         frame, _ = mixed()

@@ -89,6 +89,35 @@ class TestOutOfFold:
             assert len(model.members_) == 8 and model.predict(X).shape == (6,)
 
 
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+def test_members_are_networks_of_the_recipe_with_the_users_parameters(estimator):
+    given = dict(hidden_layer_sizes=[24, 16], activation="gelu", learning_rate_init=0.03, max_iter=7, batch_size=48,
+                 dropout=0.1, alpha=0.2)  # fmt: skip
+    given |= dict(label_smoothing=0.2) if estimator is TabularClassifier else dict(loss="absolute_error")
+    frame, y = mixed()
+    model = estimator(2, random_state=0, **given).fit(frame, y)
+    n_inputs = len(model.get_feature_names_out())
+    wanted = given | dict(hidden_layer_sizes=(24, 16), scoring="loss", learning_rate="cosine_log", beta_2=0.95,
+                          dtype="float32", initializer="lecun_normal", solver="adam", restore_best=True,
+                          layer_rates=tuple((n**-0.5, 0.1) for n in (n_inputs, 24, 16)), callback=None)  # fmt: skip
+    for member in model.members_:
+        parameters = member.get_params()
+        assert {name: parameters[name] for name in wanted} == wanted and member.n_iter_ == 7 == model.n_iter_
+    assert len({member.random_state for member in model.members_}) == 2
+    assert model.members_[0].coefs_[0].dtype == np.float32
+    defaults = estimator().get_params()
+    common = dict(
+        n_members=5, hidden_layer_sizes=(256, 256, 256), max_iter=100, batch_size=256, dropout=0.0, scoring="loss"
+    )
+    own = dict(activation="selu", learning_rate_init=0.04, label_smoothing=0.1)
+    own = (
+        own
+        if estimator is TabularClassifier
+        else dict(activation="mish", learning_rate_init=0.07, loss="squared_error")
+    )
+    assert {name: defaults[name] for name in common | own} == common | own
+
+
 class TestTargets:
     def test_words_as_classes_weights_and_few_rows_of_one(self):
         frame, y = mixed()
