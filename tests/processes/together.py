@@ -85,7 +85,7 @@ def equal_to_one_process():
     model = fit(MLPClassifier(scoring="accuracy", **BASE), X[MINE], Y[MINE], X_val=X[held], y_val=Y[held])
     everything = np.concatenate(COMM.allgather(held))
     found["scorer"] = abs(model.validation_scores_[-1] - model.score(X[everything], Y[everything])), True, True
-    same_rows = dict(dropout=0.5, batch_size=BATCH * SIZE)
+    same_rows = dict(dropout=0.5, alpha=0.0, batch_size=BATCH * SIZE)
     one = MLPClassifier(**BASE | same_rows | dict(batch_size=BATCH)).fit(X, Y)
     found["masks"] = 0.0, True, (difference(fit(MLPClassifier(**BASE | same_rows), X, Y), one) > 1e-3) == (SIZE > 1)
     found["one fit alone"] = difference(MLPClassifier(**BASE).fit(X, Y), MLPClassifier(**BASE).fit(X, Y)), True, True

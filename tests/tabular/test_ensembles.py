@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from frames import as_polars, mixed
 from jitmlp import TabularClassifier, TabularRegressor
-from jitmlp.tabular.watch import epochs_within
+from jitmlp.tabular.watch import Watch, epochs_within
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("narwhals")
@@ -173,6 +174,14 @@ class TestTime:
         assert epochs_within(None, 0.0, rounds, most, None) == most
         assert epochs_within(limit, 0.0, rounds, most, probe) == pytest.approx(wanted, abs=4)
 
+    @pytest.mark.parametrize("limit, epoch, ends", [(5.0, 1, True), (1e6, 1, False), (None, 1, False), (None, 7, True)])
+    def test_a_member_ends_when_time_is_over_or_it_has_its_epochs(self, limit, epoch, ends):
+        watch = Watch(1, 7, False, time.monotonic() - 10, limit)
+        member = SimpleNamespace(n_iter_=epoch, max_iter=7, validation_scores_=[0.5])
+        assert watch.callback()(member) is ends and watch.is_over is (limit == 5.0)
+        watch.stop()
+        assert watch.callback()(member) is True and watch.is_over
+
     def test_a_limit_that_is_far_changes_nothing(self):
         frame, y = mixed()
         found = [
@@ -196,7 +205,8 @@ class TestTime:
         TabularClassifier(2, verbose=True, **SMALL).fit(frame, y)
         lines = capfd.readouterr().err.splitlines()
         assert 2 <= len(lines) <= 20 and "epoch 30/30" in lines[-1] and "best score" in lines[-1]
-        TabularClassifier(2, **SMALL).fit(frame, y)
+        model = TabularClassifier(2, **SMALL).fit(frame, y)
+        assert f"best score {max(model.history_['validation_score']):.4f}" in lines[-1]
         assert not capfd.readouterr().err
 
 

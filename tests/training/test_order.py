@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitmlp import MLPClassifier
+from jitmlp.engine.memory import memory_limit
 from jitmlp.training.order import BLOCK_BYTES, Blocks, _touch, is_mapped, read_ahead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -62,16 +63,36 @@ def test_windows_are_read_ahead_of_the_training(mapped, monkeypatch):
     assert is_mapped(X) and is_mapped(np.asarray(X)[5:]) and not is_mapped(dense)
     order, starts = Blocks(500).order(np.arange(2000), 160, np.random.RandomState(0))
     position = [0]
-    with read_ahead(X, order, starts, lambda: position[0]):
-        position[0] = 2000
+
+    def wait_for(n):
         for _ in range(400):
-            if len(touched) == 2000 - starts[1]:
+            if len(touched) >= n:
                 break
             time.sleep(0.01)
+
+    with read_ahead(X, order, starts, lambda: position[0]):
+        wait_for(starts[2] - starts[1])
+        time.sleep(0.05)
+        assert sorted(touched) == sorted(order[starts[1] : starts[2]])  # one window ahead, not more
+        position[0] = 2000
+        wait_for(2000 - starts[1])
     assert sorted(touched) == sorted(order[starts[1] :])
     with read_ahead(dense, order, starts, lambda: 2000):
         pass
     assert len(touched) == 2000 - starts[1]
+
+
+def test_training_reads_ahead(mapped, monkeypatch):
+    touched = []
+    monkeypatch.setattr("jitmlp.training.order._touch", lambda X, rows: touched.extend(rows))
+    MLPClassifier(shuffle=("blocks", 200), **PARAMETERS).fit(mapped[0], mapped[2])
+    assert len(touched) > 200
+
+
+def test_a_window_is_a_quarter_of_the_memory():
+    window, block = Blocks().sizes(2**20, 10**9)
+    assert window == int(memory_limit() / 4 / 2**20) and block == 4
+    assert Blocks(100).sizes(2**20, 10**9) == (100, 4)
 
 
 def test_pages_are_read_whatever_the_layout(mapped):
