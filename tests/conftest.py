@@ -29,3 +29,11 @@ def interrupts_are_as_before():
     assert signal.getsignal(signal.SIGINT) is before and interrupts._current is None
     if hasattr(signal, "pthread_sigmask"):
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """A shell's background jobs are started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -18,18 +18,11 @@ from jitmlp.engine import threads
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Training interrupted"),
+    pytest.mark.usefixtures("ctrl_c_is_heard"),
     pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent to a process group there"),
 ]
 X, Y = load_digits(return_X_y=True)
 X = X / 16
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-    """A shell's background jobs are started with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class After:

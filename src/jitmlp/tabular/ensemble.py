@@ -186,22 +186,25 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             model.set_params(callback=None)
             return model, work[number][1]
 
-        with watch:
-            epochs = epochs_within(self.time_limit, start, rounds, int(self.max_iter), lambda: train(0, 2))
+        def wait_for(futures: list) -> list:
+            """What they find; a failure or an interrupt ends them all."""
+            try:
+                while True:  # this thread sleeps shortly, so that an interrupt is heard
+                    done, working = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
+                    found = [future.result() for future in futures if future in done]
+                    if not working:
+                        return found
+            except BaseException:
+                watch.stop()
+                for future in futures:
+                    future.cancel()
+                raise
+
+        with watch, ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
+            probe = lambda: wait_for([pool.submit(train, 0, 2)])  # noqa: E731
+            epochs = epochs_within(self.time_limit, start, rounds, int(self.max_iter), probe)
             watch.begin(epochs)
-            with ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
-                futures = [pool.submit(train, number, epochs) for number in range(len(work))]
-                try:
-                    while wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION).not_done:
-                        if any(future.done() and future.exception() for future in futures):
-                            break  # this thread sleeps shortly, so that an interrupt is heard
-                except BaseException:
-                    for future in futures:
-                        future.cancel()
-                    raise
-                finally:
-                    watch.stop()  # for the members that are still at work after an error
-                fitted = [future.result() for future in futures if not future.cancelled()]
+            fitted = wait_for([pool.submit(train, number, epochs) for number in range(len(work))])
         return [found for found in fitted if found is not None]
 
     def _network(self, seed: int, n_inputs: int, n_rows: int) -> Any:
