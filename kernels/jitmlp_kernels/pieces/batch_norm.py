@@ -2,7 +2,8 @@
 
 ``y = gamma (z - mean) / sqrt(variance + epsilon) + beta`` with the mini-batch's mean and
 variance in training, their running values in prediction. Sums over the mini-batch are taken
-column by column, each by one thread in the order of the rows.
+column by column, each by one thread in the order of the rows. Where other processes have rows of the mini-batch
+too, a phase ends with the sums of one's own, and what they add up to is put into their places before the next begins.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from jitmlp_kernels.trace.functions import fma, sqrt
 
 # The vectors of a layer lie one behind the other at ``statistics``, each ``panels`` vectors long
 MEAN, INVERSE, RUNNING_MEAN, RUNNING_VARIANCE, RUNNING_INVERSE, D_GAMMA, D_BETA = range(7)
+SQUARES = INVERSE  # of distances from the mean, until the processes have exchanged theirs
 VECTORS = 7
 EPSILON = 1e-5
 MOMENTUM = 0.9  # of the running values
@@ -36,12 +38,10 @@ def _columns(m, job, unit, op):
         yield j * m.lanes, [statistics.at((k * panels + j) * m.lanes) for k in range(VECTORS)]
 
 
-@kernel(BATCH_NORM)
-def batch_statistics(m, job, unit, op):
-    """Mean and variance of columns over the mini-batch, and their running values."""
+def _moments(m, job, unit, op):
+    """The thread's columns: ``(pointers to its statistics, mean, squares of distances from it)`` one by one."""
     rows, row, linear = unit.n_rows, op.row, op.linear.cast(m.dtype)
-    count, others = m.spread(rows), m.spread(m.most(rows - 1, 1))
-    total = m.variable(m.zero())
+    count, total = m.spread(rows), m.variable(m.zero())
     for offset, cell in _columns(m, job, unit, op):
         z = linear.at(offset)
         total.set(m.zero())
@@ -52,7 +52,24 @@ def batch_statistics(m, job, unit, op):
         for i in m.loop(rows):
             distance = m.load(z.at(i * row)) - mean
             total.set(fma(distance, distance, total.get()))
-        variance, unbiased = total.get() / count, total.get() / others
+        yield cell, mean, total.get()
+
+
+@kernel(BATCH_NORM)
+def own_moments(m, job, unit, op):
+    """Mean, and squares of distances from it, over this process's rows of the mini-batch; NaN where it has none."""
+    for cell, mean, squares in _moments(m, job, unit, op):
+        m.store(mean, cell[MEAN])
+        m.store(squares, cell[SQUARES])
+
+
+@kernel(BATCH_NORM)
+def batch_statistics(m, job, unit, op):
+    """Mean and variance of columns over the mini-batch, and their running values."""
+    rows = unit.n_rows
+    count, others = m.spread(rows), m.spread(m.most(rows - 1, 1))
+    for cell, mean, squares in _moments(m, job, unit, op):
+        variance, unbiased = squares / count, squares / others
         m.store(mean, cell[MEAN])
         m.store(1.0 / sqrt(variance + EPSILON), cell[INVERSE])
         for place, new in ((RUNNING_MEAN, mean), (RUNNING_VARIANCE, unbiased)):
@@ -97,12 +114,12 @@ def batch_norm_forward(m, job, unit, op, running):
 
 
 @kernel(BATCH_NORM)
-def batch_norm_backward(m, job, unit, op):
-    """Deltas behind the normalization into deltas before it."""
+def batch_norm_backward(m, job, unit, op, shared):
+    """Deltas behind the normalization into deltas before it; of a mini-batch that is shared, with all its rows."""
     row, panels, first = op.row, op.panels, unit.place
     source, deltas = (a.cast(m.dtype).at(first * row) for a in (op.linear, op.deltas))
     statistics, gamma = (a.cast(m.dtype) for a in (op.statistics, op.gamma))
-    part = 1.0 / m.spread(unit.n_rows)
+    part = 1.0 / m.spread(job.all_rows if shared else unit.n_rows)
     for r in m.loop(unit.padded):
         for i in m.loop(panels):
             at = i * m.lanes

@@ -71,6 +71,7 @@ JOB = record(
     clip_norm=FLOAT,
     max_norm=FLOAT,
     all_weight=FLOAT,  # of the mini-batch, rows of other processes included
+    all_rows=FLOAT,  # likewise
     # what is handed back
     row_loss=ADDRESS,  # float64, one a row of the mini-batch
     row_weight=ADDRESS,

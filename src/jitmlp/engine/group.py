@@ -34,10 +34,12 @@ class Group:
     threads : int or None
         Of this process: its share of the cores that others of the same machine may use too; None for all.
     bytes : int
-        Of gradients that this process has handed over so far.
+        Of gradients, or of weights, that this process has handed over so far.
+    every : int
+        After how many steps weights are averaged; 1 for gradients that are added up in each.
     """
 
-    rank, size, is_alone, bytes = 0, 1, True, 0
+    rank, size, is_alone, bytes, every = 0, 1, True, 0, 1
     threads: int | None = None
 
     def total(self, *numbers: float) -> np.ndarray:
@@ -62,8 +64,15 @@ class Group:
         """The rows of all processes, in the order of their ranks."""
         return array
 
-    def add(self, gradients: np.ndarray) -> None:
+    def stack(self, array: np.ndarray) -> np.ndarray:
+        """Arrays of one shape, one a process, in the order of their ranks."""
+        return array[None]
+
+    def add(self, array: np.ndarray) -> None:
         """Sum an array over the processes, in place; :meth:`total` comes before."""
+
+    def add_gradients(self, gradients: np.ndarray) -> None:
+        """The same of gradients, or of changes, rounded on the way where that was asked for."""
 
     def check_same(self, what: str, array: np.ndarray) -> None:
         """Raise on all processes unless they have the same bits."""
@@ -80,14 +89,18 @@ class MPIGroup(Group):
     Parameters
     ----------
     comm : mpi4py.MPI.Comm
+    rounded : bool
+        Whether gradients travel as bfloat16.
+    every : int
     """
 
     is_alone = False
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, rounded: bool = False, every: int = 1) -> None:
         from mpi4py import MPI
 
         self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        self.rounded, self.every = rounded, every
         self._in_place = MPI.IN_PLACE
         # waiting threads spin: processes of one machine that share cores must share them fairly
         mine = cores()
@@ -114,9 +127,28 @@ class MPIGroup(Group):
     def join(self, array: np.ndarray) -> np.ndarray:
         return np.concatenate(self.gather(array))
 
-    def add(self, gradients: np.ndarray) -> None:
-        self.comm.Allreduce(self._in_place, gradients)
-        self.bytes += gradients.nbytes
+    def stack(self, array: np.ndarray) -> np.ndarray:
+        self.total()
+        found = np.empty((self.size, *array.shape), array.dtype)
+        self.comm.Allgather(np.ascontiguousarray(array), found)
+        return found
+
+    def add(self, array: np.ndarray) -> None:
+        self.comm.Allreduce(self._in_place, array)
+        self.bytes += array.nbytes
+
+    def add_gradients(self, gradients: np.ndarray) -> None:
+        if not self.rounded:
+            return self.add(gradients)
+        # each process adds up a part of all gradients and gives the sums to all: what a ring sends, in half the bytes
+        part = -(-len(gradients) // self.size)
+        sent = np.zeros(part * self.size, np.uint16)
+        sent[: len(gradients)] = bfloat16_of(gradients)
+        parts = np.empty((self.size, part), np.uint16)
+        self.comm.Alltoall(sent, parts)
+        self.comm.Allgather(bfloat16_of(float32_of(parts).sum(axis=0)), sent)
+        gradients[:] = float32_of(sent)[: len(gradients)]
+        self.bytes += 2 * len(gradients)
 
     def check_same(self, what: str, array: np.ndarray) -> None:
         sums = self.gather(zlib.crc32(array.data.cast("B")))
@@ -148,6 +180,19 @@ class MPIGroup(Group):
         raise OtherProcessError("; ".join(failed))
 
 
+def bfloat16_of(values: np.ndarray) -> np.ndarray:
+    """The nearest numbers of 8 bits of precision, as the upper half of a float32's bits; the even one of two."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    halves = ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
+    halves[np.isnan(values)] = 0x7FC0  # whose bits would run over into those of a number
+    return halves
+
+
+def float32_of(halves: np.ndarray) -> np.ndarray:
+    """What :func:`bfloat16_of` has rounded."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
 ALONE = Group()
 _current: ContextVar[Group] = ContextVar("group", default=ALONE)
 
@@ -173,7 +218,7 @@ def within(group: Group) -> Iterator[None]:
 
 
 @contextmanager
-def data_parallel(comm: Any = None) -> Iterator[Group]:
+def data_parallel(comm: Any = None, *, precision: str | None = None, every: int = 1) -> Iterator[Group]:
     """Train on the rows of all processes of a communicator: every ``fit`` inside is one fit of them all.
 
     The same script runs on every process, each with rows of its own; all end with the same network, to the last bit. A
@@ -187,6 +232,14 @@ def data_parallel(comm: Any = None) -> Iterator[Group]:
     ----------
     comm : mpi4py.MPI.Comm, default=None
         ``MPI.COMM_WORLD`` by default.
+    precision : {None, 'bfloat16'}, default=None
+        As what gradients, or changes of weights, travel; None for the network's own dtype. 'bfloat16' halves the bytes of
+        float32 and keeps 8 bits of each number; they are added up in float32. L-BFGS, whose line search would fail,
+        exchanges them as they are.
+    every : int, default=1
+        With more than 1 no gradients are exchanged: each process trains on its part of each mini-batch alone, and after so
+        many steps the changes of weights and of the optimizer's state are averaged by the processes' rows ("local SGD",
+        Stich 2019). The network is not that of one process any more. For L-BFGS every evaluation is exchanged.
 
     Yields
     ------
@@ -198,8 +251,8 @@ def data_parallel(comm: Any = None) -> Iterator[Group]:
     OtherProcessError
         From ``fit``, where another process has failed. The error itself is raised where it was found.
     ValueError
-        From ``fit``, where the processes have other columns or parameters than each other, or for ``batch_norm``, whose
-        sums are not exchanged.
+        From ``fit``, where the processes have other columns or parameters than each other. For another ``precision``, and
+        ``every`` below 1.
 
     Examples
     --------
@@ -212,11 +265,15 @@ def data_parallel(comm: Any = None) -> Iterator[Group]:
         with data_parallel(MPI.COMM_WORLD) as group:
             model = MLPClassifier((128,), random_state=0).fit(X[group.rank :: group.size], y[group.rank :: group.size])
     """
+    if precision not in (None, "bfloat16"):
+        raise ValueError(f"precision must be None or 'bfloat16', got {precision!r}")
+    if not isinstance(every, (int, np.integer)) or every < 1:
+        raise ValueError(f"every must be an int >= 1, got {every!r}")
     if comm is None:
         from mpi4py import MPI
 
         comm = MPI.COMM_WORLD
-    group = MPIGroup(comm)
+    group = MPIGroup(comm, precision == "bfloat16", int(every))
     with within(group):
         yield group
 

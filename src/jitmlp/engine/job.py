@@ -49,6 +49,7 @@ class Job:
     def __init__(self, workspace: Workspace, program: Program) -> None:
         entries = _driver(program, workspace.n_threads > 1 and workspace.optimizer is not None)
         self.phases, self.calls, self.operands = program.tables()
+        self.exchanges = program.exchanges
         self.wanted = [wanted for wanted, _ in program.calls]
         self.record = new(JOB)
         self.fields = _Job.from_buffer(self.record)

@@ -65,32 +65,63 @@ def _sparse(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     return shift, _scale(spread)
 
 
+class Moments:
+    """What ``normalize`` needs to know of rows that come some at a time, or lie at several processes.
+
+    Parameters
+    ----------
+    kind : {'minmax', 'standard'}
+        Quantiles, of 'robust', cannot be added up.
+    """
+
+    def __init__(self, kind: str) -> None:
+        if kind == "robust":
+            raise ValueError("normalize='robust' needs whole columns, which chunks of rows are not; use 'standard'")
+        self.kind = kind
+        self.found: list[tuple] = []
+
+    def add(self, X: Any) -> None:
+        """Take rows into account."""
+        if self.kind == "minmax":
+            self.found.append(min_max_axis(X, axis=0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0)))
+        elif sparse.issparse(X):
+            floats = X.astype(np.float64) if X.dtype.kind != "f" else X
+            self.found.append((X.shape[0], *mean_variance_axis(floats, axis=0)))
+        else:
+            scaler = _fitted(StandardScaler(), X)
+            self.found.append((X.shape[0], scaler.mean_, scaler.var_))
+        self.found = [self._merged(self.found)]
+
+    def _merged(self, found: list[tuple]) -> tuple:
+        columns = [np.array(values, np.float64) for values in zip(*found)]
+        if self.kind == "minmax":
+            return columns[0].min(axis=0), columns[1].max(axis=0)
+        counts, means, variances = columns
+        shares = counts[:, None] / counts.sum()
+        mean = (shares * means).sum(axis=0)
+        # Chan, Golub & LeVeque 1983
+        return counts.sum(), mean, (shares * (variances + (means - mean) ** 2)).sum(axis=0)
+
+    def scaling(self, group: Group) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and scale, over the rows of all processes."""
+        merged = self._merged(group.gather(self.found[0]))
+        if self.kind == "minmax":
+            return merged[0], _scale(merged[1] - merged[0])
+        return merged[1], _scale(np.sqrt(merged[2]))
+
+
 def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """The same over the rows of all processes: sums and extremes are merged, quantiles taken of whole columns."""
-    if kind == "robust":
-        parts = []
-        for part in _chunks(X.shape[1], int(group.total(X.shape[0])[0])):
-            own = X[:, part].toarray() if sparse.issparse(X) else np.asarray(X[:, part])
-            scaler = RobustScaler().fit(group.join(own))
-            parts.append((scaler.center_, 1 / scaler.scale_))
-        return np.hstack([shift for shift, _ in parts]), np.hstack([scale for _, scale in parts])
-    if kind == "minmax":
-        own = min_max_axis(X, axis=0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0))
-        lows, highs = (np.array(values, np.float64) for values in zip(*group.gather(own)))
-        low = lows.min(axis=0)
-        return low, _scale(highs.max(axis=0) - low)
-    if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X.astype(np.float64) if X.dtype.kind != "f" else X, axis=0)
-    else:
-        scaler = _fitted(StandardScaler(), X)
-        mean, variance = scaler.mean_, scaler.var_
-    counts, means, variances = (
-        np.array(values, np.float64) for values in zip(*group.gather((X.shape[0], mean, variance)))
-    )
-    shares = counts[:, None] / counts.sum()
-    mean = (shares * means).sum(axis=0)
-    variance = (shares * (variances + (means - mean) ** 2)).sum(axis=0)  # Chan, Golub & LeVeque 1983
-    return mean, _scale(np.sqrt(variance))
+    if kind != "robust":
+        moments = Moments(kind)
+        moments.add(X)
+        return moments.scaling(group)
+    parts = []
+    for part in _chunks(X.shape[1], int(group.total(X.shape[0])[0])):
+        own = X[:, part].toarray() if sparse.issparse(X) else np.asarray(X[:, part])
+        scaler = RobustScaler().fit(group.join(own))
+        parts.append((scaler.center_, 1 / scaler.scale_))
+    return np.hstack([shift for shift, _ in parts]), np.hstack([scale for _, scale in parts])
 
 
 def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,23 @@ class Plan(NamedTuple):
         return not weights, not vectors
 
 
+class Exchange(NamedTuple):
+    """What the processes tell each other between two phases.
+
+    Attributes
+    ----------
+    phase : int
+        Before which.
+    what : {"moments", "norm_gradients", "gradients"}
+    layer : int
+        Whose, -1 for all.
+    """
+
+    phase: int
+    what: str
+    layer: int
+
+
 class Program:
     """Phases and calls under construction.
 
@@ -69,6 +86,11 @@ class Program:
         self.dtype = dtype
         self.phases: list[tuple[int, int, int]] = []  # by_rows, block, first call
         self.calls: list[tuple[Piece, np.ndarray]] = []
+        self.exchanges: list[Exchange] = []
+
+    def exchange(self, what: str, layer: int = -1) -> None:
+        """End the last phase with an exchange."""
+        self.exchanges.append(Exchange(len(self.phases), what, layer))
 
     def phase(self, by_rows: bool, block: int = 0) -> None:
         """Begin a phase."""
@@ -134,7 +156,9 @@ def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
         )
 
 
-def _forward(program: Program, model: Model, places: Operands, kind: Kind, training: bool) -> None:
+def _forward(
+    program: Program, model: Model, places: Operands, kind: Kind, training: bool, exchanges: bool = False
+) -> None:
     """Inputs, and all layers' calls on the way forward; a batch normalization begins phases of its own."""
     entries = _entries(model, kind)
     if not entries:
@@ -150,7 +174,9 @@ def _forward(program: Program, model: Model, places: Operands, kind: Kind, train
         if layer.batch_norm:
             if training:
                 program.phase(by_rows=False)
-                program.call(batch_norm.batch_statistics, place.batch_norm)
+                program.call(batch_norm.own_moments if exchanges else batch_norm.batch_statistics, place.batch_norm)
+                if exchanges:
+                    program.exchange("moments", l)
                 program.phase(by_rows=True)
             program.call(batch_norm.batch_norm_forward, place.batch_norm, running=not training)
         if layer.activation.coupled:
@@ -161,7 +187,7 @@ def _forward(program: Program, model: Model, places: Operands, kind: Kind, train
             program.call(rows.dropout, place.dropout if training else {**place.dropout, "rate": 0.0})
 
 
-def _backward(program: Program, model: Model, places: Operands, lowest: int) -> None:
+def _backward(program: Program, model: Model, places: Operands, lowest: int, exchanges: bool) -> None:
     """The deltas of all layers, from the loss down to the lowest that changes."""
     output = places.layers[-1]
     program.call(rows.loss_rows, places.loss_place, loss=model.loss, canonical=model.is_canonical)
@@ -172,8 +198,10 @@ def _backward(program: Program, model: Model, places: Operands, lowest: int) -> 
         if model.layers[l].batch_norm:
             program.phase(by_rows=False)
             program.call(batch_norm.batch_norm_gradients, place.batch_norm)
+            if exchanges:
+                program.exchange("norm_gradients", l)
             program.phase(by_rows=True)
-            program.call(batch_norm.batch_norm_backward, place.batch_norm)
+            program.call(batch_norm.batch_norm_backward, place.batch_norm, shared=exchanges)
         if l == lowest:
             break
         program.call(product, place.backward)
@@ -252,13 +280,14 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
     for block in range(plan.blocks):
         program.phase(by_rows=True, block=block)
         _read_targets(program, places, kind)
-        _forward(program, model, places, kind, training=True)
-        _backward(program, model, places, lowest)
+        _forward(program, model, places, kind, True, plan.exchanges)
+        _backward(program, model, places, lowest, plan.exchanges)
         program.phase(by_rows=False, block=block)
         if not plan.direct:
             _accumulate(program, places, plan, entries)
     if plan.exchanges:
-        program.phase(by_rows=False)  # before which the processes exchange what they have
+        program.exchange("gradients")
+        program.phase(by_rows=False)
         program.call(weights.exchanged_scale)
     else:
         program.call(weights.mini_batch_totals)

@@ -21,7 +21,19 @@ from jitmlp.engine.program import Plan, prediction_program, training_program
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
-from jitmlp_kernels.pieces.batch_norm import EPSILON, RUNNING_INVERSE, RUNNING_MEAN, RUNNING_VARIANCE
+from jitmlp_kernels.pieces.batch_norm import (
+    D_BETA,
+    D_GAMMA,
+    EPSILON,
+    INVERSE,
+    MEAN,
+    MOMENTUM,
+    RUNNING_INVERSE,
+    RUNNING_MEAN,
+    RUNNING_VARIANCE,
+    SQUARES,
+    VECTORS,
+)
 from jitmlp_kernels.pieces.records import GROUP_ROWS, UNIT_BYTES
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 
@@ -156,8 +168,12 @@ class Workspace:
         start += slot * self.layout.state_stride
         return self.memory[start : start + place.fan_out]
 
+    def _statistics(self, place: Any) -> np.ndarray:
+        """What a batch normalization knows of its columns, one row each."""
+        return self.memory[place.statistics :][: VECTORS * place.panels * self.layout.lanes].reshape(VECTORS, -1)
+
     def _running(self, place: Any, which: int) -> np.ndarray:
-        return self._vector(place.statistics + which * place.panels * self.layout.lanes, place)
+        return self._statistics(place)[which, : place.fan_out]
 
     def parameters(self, slot: int = 0) -> Parameters:
         """A copy of the parameters, or of the slot (from 1) of the optimizer's state."""
@@ -322,25 +338,80 @@ class Workspace:
         group: Group,
         first_step: int = 0,
         seed: Any = 0,
+        exact: bool = False,
     ) -> None:
         """Run one mini-batch step, whose rows ``order`` are this process's; there may be none.
 
-        Parameters and errors as of :meth:`train`.
+        Parameters and errors as of :meth:`train`; with ``exact`` gradients are not rounded on their way.
         """
         job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
-        fields, n, mine = job.fields, len(order), 2 * self.layout.blocks
-        fields.first_phase, fields.last_phase = 0, mine
+        fields, n = job.fields, len(order)
+        fields.last_phase = 0
+        for exchange in job.exchanges:
+            fields.first_phase, fields.last_phase = fields.last_phase, exchange.phase
+            self._run(job, self.n_threads)
+            self._check_status()
+            if exchange.what == "moments":
+                fields.all_rows = self._merge_moments(group, exchange.layer, n)
+            elif exchange.what == "norm_gradients":
+                group.total()
+                group.add(self._statistics(self.layout.layers[exchange.layer])[D_GAMMA : D_BETA + 1])
+            else:
+                weight = n if data.sample_weight is None else float(self.row_weight[:n].sum())
+                loss, fields.all_weight, n_all = group.total(float(self.row_loss[:n].sum()), weight, n)
+                add = group.add if exact else group.add_gradients
+                add(self.memory[self.layout.gradients :][: self.layout.state_stride])
+        fields.first_phase, fields.last_phase = fields.last_phase, len(job.phases)
         self._run(job, self.n_threads)
-        self._check_status()
-        weight = n if data.sample_weight is None else float(self.row_weight[:n].sum())
-        loss, all_weight, n_all = group.total(float(self.row_loss[:n].sum()), weight, n)
-        gradients = self.memory[self.layout.gradients :][: self.layout.state_stride]
-        group.add(gradients)
-        fields.all_weight = all_weight
-        fields.first_phase, fields.last_phase = mine, len(job.phases)
-        self._run(job, self.n_threads)
-        if all_weight:
-            self.total[0] += loss / all_weight * n_all
+        if fields.all_weight:
+            self.total[0] += loss / fields.all_weight * n_all
+
+    def _merge_moments(self, group: Group, l: int, n_rows: int) -> float:
+        """A layer's mean and variance over the rows of all processes (Chan, Golub & LeVeque 1983), and how many these are."""
+        statistics = self._statistics(self.layout.layers[l])
+        own = np.zeros((3, statistics.shape[1]))
+        if n_rows:
+            own[0], own[1:] = n_rows, statistics[[MEAN, SQUARES]]
+        counts, means, squares = np.moveaxis(group.stack(own), 1, 0)
+        n_all = counts[:, 0].sum()
+        mean = (counts * means).sum(axis=0) / n_all
+        spread = (squares + counts * (means - mean) ** 2).sum(axis=0)
+        statistics[MEAN], statistics[INVERSE] = mean, 1 / np.sqrt(spread / n_all + EPSILON)
+        for place, new in ((RUNNING_MEAN, mean), (RUNNING_VARIANCE, spread / max(n_all - 1, 1))):
+            statistics[place] = MOMENTUM * statistics[place] + (1 - MOMENTUM) * new
+        statistics[RUNNING_INVERSE] = 1 / np.sqrt(statistics[RUNNING_VARIANCE] + EPSILON)
+        return n_all
+
+    def train_apart(
+        self,
+        data: Data,
+        order: np.ndarray,
+        batch_size: Any,
+        table: np.ndarray,
+        constraints: Constraints,
+        group: Group,
+        first_step: int = 0,
+        seed: Any = 0,
+    ) -> None:
+        """Run as many steps as this process has rows ``order`` for, at most those of ``table``; then the processes average
+        their parameters, and what the optimizer remembers, by their rows.
+
+        Parameters and errors as of :meth:`train`.
+        """
+        loss_before, n = float(self.total[0]), len(order)
+        state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
+        parts = [*self._snapshot_parts(), state]
+        before = [part.copy() for part in parts]
+        if n:
+            self.train(data, order, batch_size, table[: -(-n // batch_size)], constraints, first_step, seed)
+        loss, n_all = group.total(float(self.total[0]) - loss_before, n)
+        self.total[0] = loss_before + loss
+        for part, old in zip(parts, before):
+            part -= old  # what is frozen stays to the last bit
+            part *= n / n_all
+            group.add_gradients(part)
+            part += old
+        self.load(self.parameters())  # the transposed copies, and what follows from running values
 
     def _begun_job(
         self, data: Data, order: Any, batch_size: Any, table: Any, constraints: Constraints, first_step: int, seed: Any

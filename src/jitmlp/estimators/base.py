@@ -15,6 +15,7 @@ from jitmlp.engine import interrupts
 from jitmlp.engine.group import Group, Shares, current
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.callback_support import CallbackSupport, Tasks, with_callbacks
+from jitmlp.estimators.chunked import are_chunks, prepare
 from jitmlp.estimators.held_out import HeldOut
 from jitmlp.estimators.problem import Preparation, Problem
 from jitmlp.estimators.solvers import is_stochastic, recipe_of
@@ -22,6 +23,7 @@ from jitmlp.estimators.together import everywhere, mean_score, one_problem
 from jitmlp.estimators.validation import explain
 from jitmlp.model.model import Model
 from jitmlp.training import callbacks
+from jitmlp.training.chunks import Chunks
 from jitmlp.training.lbfgs import train_lbfgs
 from jitmlp.training.recipe import Fit, Recipe
 from jitmlp.training.stochastic import Run, train
@@ -46,7 +48,7 @@ class BaseMLP(Preparation, CallbackSupport):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         X_val: Any = None,
@@ -59,10 +61,14 @@ class BaseMLP(Preparation, CallbackSupport):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or callable
             The input data. Integers, booleans, any strides and memory maps are read
             where they lie; only other sparse formats than CSR, float16 and objects are
-            converted.
+            converted. Rows that come in chunks are given as a function, without ``y``: called anew in every
+            epoch, it gives ``(X, y)`` or ``(X, y, sample_weight)``, chunk by chunk, such as a generator function or
+            :class:`ArrowFiles`. A window of a quarter of the memory is shuffled (``shuffle=('blocks', n_rows)`` for
+            another) while a thread of its own, in which the function runs, reads the next. A first call counts rows and
+            learns classes and ``normalize``; a function with the attributes ``n_rows`` and ``classes`` needs none.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -113,19 +119,44 @@ class BaseMLP(Preparation, CallbackSupport):
             raise ValueError("partial_fit trains alone: use fit inside of data_parallel")
         with interrupts.deferred(), group.guard():
             try:
-                problem = one_problem(group, self, self._prepare(X, y, sample_weight, incremental, held_out, **more))
+                problem = one_problem(group, self, self._problem(X, y, sample_weight, incremental, held_out, **more))
                 in_task = not incremental and "_callback_fit_ctx" in vars(self)
                 around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
                 fit = self._train(problem, incremental, settings or self, around)
             except NonFiniteInputs:  # found while rows were read
-                explain(self, X)
+                if not are_chunks(X):
+                    explain(self, X)
                 raise
             self._store(problem, fit)
         return self
 
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        held_out: tuple,
+        initial: Any = (None, None),
+        **more: Any,
+    ) -> Problem:
+        """Rows, or chunks of them, as a problem."""
+        group = current()
+        if len(set(group.gather(are_chunks(X)))) > 1:
+            raise ValueError("all processes must give rows, or all of them chunks of rows")
+        if not are_chunks(X):
+            return self._prepare(X, y, sample_weight, incremental, held_out, initial, **more)
+        if incremental:
+            raise TypeError("partial_fit takes rows: call it for each chunk, or give the function to fit")
+        given = [name for name, value in (("y", y), ("sample_weight", sample_weight)) if value is not None]
+        if given:
+            raise ValueError(f"{' and '.join(given)} must come with the chunks, (X, y) or (X, y, sample_weight)")
+        return prepare(self, X, held_out, initial)
+
     def _train(self, problem: Problem, incremental: bool, settings: Any, around: list[Tasks]) -> Fit:
         data, random_state = problem.data, problem.random_state
-        rows, held_out = np.arange(data.n_samples), problem.held_out
+        rows: Any = None if isinstance(data, Chunks) else np.arange(data.n_samples)
+        held_out = problem.held_out
         splits = self.early_stopping and held_out is None and is_stochastic(self.solver)
         order = self._order_to_continue(problem)
         if order is not None:
@@ -137,7 +168,8 @@ class BaseMLP(Preparation, CallbackSupport):
         # drawn only where it is needed: scikit-learn draws nothing here
         seed = int(random_state.randint(2**31)) if problem.model.has_dropout and order is None else 0
         group = current()
-        n_rows = int(group.total(len(rows))[0])
+        n_mine = data.n_samples if rows is None else len(rows)
+        n_rows = int(group.total(n_mine)[0])
         recipe = recipe_of(settings, n_rows, len(problem.model.layers), seed, incremental)
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, self._speaks(group))
@@ -152,7 +184,7 @@ class BaseMLP(Preparation, CallbackSupport):
             [*self._callbacks(problem, held_out), *around],
             incremental,
             workspace,
-            None if group.is_alone else Shares(group, len(rows), recipe.batch_size),
+            None if group.is_alone else Shares(group, n_mine, recipe.batch_size),
         )
         return fit
 

@@ -202,15 +202,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X, y = validated(draft, X, _dense_labels(y), multi_output=True, dtype="numeric", reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if classes is not None:
+        if classes is not None and incremental:
             known = y if type_of_target(y).startswith("multilabel") else classes
             draft._label_binarizer = LabelBinarizer().fit(known)
             draft.classes_ = draft._label_binarizer.classes_
+        labels = y if incremental else all_labels(y) if classes is None else classes
         if not hasattr(draft, "classes_") or (not self.warm_start and not incremental):
-            draft._label_binarizer = LabelBinarizer().fit(all_labels(y))
+            draft._label_binarizer = LabelBinarizer().fit(labels)
             draft.classes_ = draft._label_binarizer.classes_
         else:
-            seen = unique_labels(y if incremental else all_labels(y))
+            seen = unique_labels(labels)
             if self.warm_start and not incremental:
                 if set(seen) != set(draft.classes_):
                     raise ValueError(

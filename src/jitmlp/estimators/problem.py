@@ -38,9 +38,9 @@ class Problem:
     attributes : dict
         What validation has found: n_features_in_, classes_ ...
     task : Task
-    data : Data
+    data : Data or Chunks
     encoded : ndarray
-        The targets.
+        The targets; of chunks those of the first.
     model : Model
     start : Start
     first : bool
@@ -54,7 +54,7 @@ class Problem:
 
     attributes: dict
     task: Task
-    data: Data
+    data: Any
     encoded: np.ndarray
     model: Model
     start: Start
@@ -104,9 +104,13 @@ class Preparation(Prediction):
         incremental: bool,
         held_out: tuple,
         initial: Any = (None, None),
+        survey: Any = None,
         **validation: Any,
     ) -> Problem:
-        """Validate, encode and draw, in scikit-learn's order; the estimator stays as it is."""
+        """Validate, encode and draw, in scikit-learn's order; the estimator stays as it is.
+
+        With a ``survey`` of all rows these are the first of them.
+        """
         sizes = self._sizes()
         if incremental and self.early_stopping and held_out[0] is None and is_stochastic(self.solver):
             raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
@@ -114,13 +118,15 @@ class Preparation(Prediction):
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         draft = self._draft()
+        if survey is not None and survey.classes is not None:
+            validation = {"classes": survey.classes}
         X, y, task = self._validate_input(draft, X, y, incremental, first, **validation)
         encoded = task.encode(y)
         if not first:
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
         dtype = self._choose_dtype(X, first)
         own_weights = checked_weights(sample_weight, X, dtype)
-        weights = self._weigh_classes(own_weights, task, y, incremental)
+        weights = own_weights if survey is not None else self._weigh_classes(own_weights, task, y, incremental)
         if weights is not own_weights:
             weights = checked_weights(weights, X, dtype)
         given = given_rows(draft, y, encoded, dtype, held_out)
@@ -131,8 +137,13 @@ class Preparation(Prediction):
         loss, loss_parameter = self._loss_rule(task, out_activation)
         self._refuse_pair(task, loss, out_activation)
         for targets in (encoded, *((given.encoded,) if given else ())):
-            if targets.dtype.kind != "b" and targets.size and targets.min() < loss.lowest_target:
-                raise ValueError(f"loss={loss.name!r} needs targets >= {loss.lowest_target:g}, got {targets.min()}")
+            self._refuse_targets(loss, targets)
+        if not first:
+            scaling = self._fitted_scaling()
+        elif survey is None:
+            scaling = self._learn_scaling(X)
+        else:
+            scaling = survey.scaling and Scaling(*survey.scaling)
         model = Model(
             X.shape[1],
             (*hidden, output_layer(task.n_outputs(encoded), out_activation)),
@@ -141,10 +152,11 @@ class Preparation(Prediction):
             loss_parameter,
             getattr(self, "label_smoothing", 0.0),
             input_dropout,
-            self._learn_scaling(X) if first else self._fitted_scaling(),
+            scaling,
         )
         if first:
-            rows = mini_batch_size(self, X.shape[0]) if is_stochastic(self.solver) else X.shape[0]
+            n_rows = X.shape[0] if survey is None else survey.n_rows
+            rows = mini_batch_size(self, n_rows) if is_stochastic(self.solver) else n_rows
             check_memory(Layout(model, rows), working_bytes(model, self.initializer, self.solver))
         start = self._start(model, first, incremental, random_state, initial)
         before = vars(self)
@@ -152,6 +164,12 @@ class Preparation(Prediction):
         return Problem(
             found, task, Data(X, encoded, weights), encoded, model, start, first, random_state, given, own_weights
         )
+
+    @staticmethod
+    def _refuse_targets(loss: Any, targets: np.ndarray) -> None:
+        """Raise for targets that a loss has no value for."""
+        if targets.dtype.kind != "b" and targets.size and targets.min() < loss.lowest_target:
+            raise ValueError(f"loss={loss.name!r} needs targets >= {loss.lowest_target:g}, got {targets.min()}")
 
     def _weigh_classes(self, weights: Any, task: Any, y: Any, incremental: bool) -> Any:
         """Sample weights with what the classes weigh."""

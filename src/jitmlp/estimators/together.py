@@ -42,6 +42,7 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
         "features": model.n_features, "outputs": model.n_outputs, "the dtype": model.dtype.name,
         "features' names": tuple(problem.attributes.get("feature_names_in_", ())),
         "whether there are X_val and y_val": problem.held_out is not None,
+        "every, of data_parallel": group.every,
         "the parameters": {k: repr(v) for k, v in estimator.get_params(deep=False).items() if k not in OWN},
     }  # fmt: skip
     everywhere = group.gather(facts)
@@ -52,8 +53,6 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
                 names = [name for name in value if any(other[name] != value[name] for other in values)]
                 values = [{name: other[name] for name in names} for other in values]
             raise ValueError(f"all processes must agree in {what}, got {values}")
-    if any(layer.batch_norm for layer in model.layers):
-        raise ValueError("batch_norm cannot be trained by several processes: its sums are not exchanged")
     start = replace(
         problem.start, **group.first({"parameters": problem.start.parameters, "state": problem.start.state})
     )

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.estimators.links import DocumentationLink
-from jitmlp.tabular.columns import Columns, columns_of, is_words, words_of
+from jitmlp.tabular.columns import Columns, columns_of, is_words, word, words_of
 
 SPARSE_BELOW = 0.2  # share of numbers that are not 0, up to which rows go through the network entry by entry
 
@@ -45,6 +45,8 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         Columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of a frame's columns. Later frames may have them in any order, and others beside them.
+    categorical_ : ndarray of int
+        Places of the columns that hold categories.
     feature_of_ : ndarray of shape (n_numbers,)
         Which column each of the network's numbers comes from.
 
@@ -149,9 +151,29 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         chosen = self._chosen(table)
         self._categorical = np.flatnonzero(chosen)
         self._learn_numbers(table, np.flatnonzero(~chosen))
+        self.learn_categories([Counter(self._words(table, j).tolist()) for j in self._categorical])
+
+    @property
+    def categorical_(self) -> np.ndarray:
+        """Places of the columns that hold categories."""
+        return self._categorical
+
+    def learn_categories(self, counts: list[Counter]) -> None:
+        """The categories of each column that holds them, with how many rows each has; a missing one is None.
+
+        ``fit`` learns those of its rows. After it others can be put in their place, of a table that is too large for it.
+
+        Parameters
+        ----------
+        counts : list of Counter
+            One for each of ``categorical_``.
+        """
         self._names, self._codes = [], []
-        for j in self._categorical:
-            names, codes = _categories_of(self._words(table, j), self.max_categories)
+        for counter in counts:
+            words: Counter = Counter()
+            for value, n in counter.items():
+                words[word(value)] += n
+            names, codes = _categories_of(words, self.max_categories)
             self._names.append(names)
             self._codes.append(codes)
         sizes = [len(names) for names in self._names]
@@ -267,9 +289,9 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         return values if is_words(values) else words_of(values)
 
 
-def _categories_of(words: np.ndarray, most: int) -> tuple[list[str], dict[str, int]]:
+def _categories_of(counts: Counter, most: int) -> tuple[list[str], dict[str, int]]:
     """Names of a column's one-hot columns, and the place of every category among them; the rarest share the last."""
-    counts = Counter(value for value in words if value is not None)
+    counts.pop(None, None)
     if len(counts) <= most:
         names = sorted(counts)
         return names, {name: code for code, name in enumerate(names)}

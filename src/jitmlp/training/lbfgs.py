@@ -41,7 +41,7 @@ class FullBatchLoss:
         if self.group.is_alone:
             workspace.train(self.data, self.order, n, self.table, self.constraints)
         else:
-            workspace.train_with_others(self.data, self.order, n, self.table, self.constraints, self.group)
+            workspace.train_with_others(self.data, self.order, n, self.table, self.constraints, self.group, exact=True)
         interrupts.answer_pending()
         return workspace.take_loss(self.group) / self.n_all, workspace.parameters(slot=1).flat()
 

@@ -21,6 +21,7 @@ from jitmlp.engine.workspace import Workspace
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.callbacks import Callback
+from jitmlp.training.chunks import Chunks
 from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
 from jitmlp.training.order import Blocks, read_ahead
 from jitmlp.training.recipe import Fit, History, Recipe, Start
@@ -101,8 +102,8 @@ class Run:
 def train(
     model: Model,
     recipe: Recipe,
-    data: Data,
-    rows: np.ndarray,
+    data: Data | Chunks,
+    rows: np.ndarray | None,
     start: Start,
     random_state: np.random.RandomState,
     callbacks: Sequence[Callback] = (),
@@ -114,8 +115,9 @@ def train(
 
     Parameters
     ----------
-    rows : ndarray of int64
-        Those of the data that are trained on.
+    data : Data or Chunks
+    rows : ndarray of int64 or None
+        Those of the data that are trained on; None for all, of chunks.
     random_state : RandomState
         Shuffles the rows.
     callbacks : sequence of Callback
@@ -173,20 +175,25 @@ def train(
         return fit
 
 
-def _run_epoch(run: Run, data: Data, rows: np.ndarray, shuffle: Any) -> np.ndarray:
+def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: Any) -> np.ndarray | None:
     """One epoch, and what it leaves in the run; returns the rows in their new order."""
-    ahead: Any = nullcontext()
-    if isinstance(shuffle, Blocks):
+    trainer = run.trainer
+    reading: Any = nullcontext()
+    if rows is None or isinstance(data, Chunks):
+        assert isinstance(data, Chunks)
+        every = 1 if trainer.shares is None else trainer.shares.group.every
+        reading = data.windows(shuffle, run.random_state, every * trainer.batch_size)
+    elif isinstance(shuffle, Blocks):
         rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-        trainer, before = run.trainer, run.trainer.steps
-        ahead = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * trainer.batch_size)
+        before = trainer.steps
+        reading = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * trainer.batch_size)
     elif shuffle:
         drawn = np.arange(len(rows))
         run.random_state.shuffle(drawn)
         rows = rows[drawn]
     start = time.perf_counter()
-    with ahead:
-        run.loss = run.trainer.run_epoch(data, rows)
+    with reading as parts:
+        run.loss = trainer.run_epoch(parts or [(data, rows)], data.n_samples if rows is None else len(rows))
     run.seconds.append(time.perf_counter() - start)
     run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
     run.rates.append(run.rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jitmlp.model.model import Model
 from jitmlp.training.divergence import Divergence
 from jitmlp.training.recipe import OptimizerState, Recipe, Start
 
+NO_ROWS = np.arange(0)
 AHEAD = 256  # steps whose coefficients are computed at once, where epochs are shorter and the rate stays
 
 
@@ -54,7 +56,12 @@ class Trainer:
         self.batch_size = recipe.batch_size if shares is None else shares.batch_size
         if workspace is None:
             workspace = Workspace(
-                model, self.batch_size, recipe.n_threads, recipe.optimizer, accumulate, exchanges=shares is not None
+                model,
+                self.batch_size,
+                recipe.n_threads,
+                recipe.optimizer,
+                accumulate,
+                exchanges=shares is not None and shares.group.every == 1,
             )
         self.workspace = workspace
         self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
@@ -79,8 +86,15 @@ class Trainer:
         self.epoch_rates = np.empty(0)
         self._ahead: tuple[int, float, np.ndarray] = (0, np.nan, np.empty((0, 0)))
 
-    def run_epoch(self, data: Data, order: np.ndarray) -> float:
-        """One pass over the rows ``order``; returns the mean loss, penalty included.
+    def run_epoch(self, parts: Iterable[tuple[Data, np.ndarray]], n_rows: int) -> float:
+        """One pass over the rows; returns the mean loss, penalty included.
+
+        Parameters
+        ----------
+        parts : iterable of (Data, ndarray of int64)
+            Rows, and the order in which they are taken; as many as a multiple of the mini-batch, but for the last.
+        n_rows : int
+            How many there are, of this process.
 
         Raises
         ------
@@ -90,15 +104,24 @@ class Trainer:
             At a chunk's end.
         """
         if self.shares is not None:
-            return self._run_shared_epoch(data, order, self.shares)
-        recipe, workspace = self.recipe, self.workspace
-        self.n_rows = len(order)
-        batch_size = min(recipe.batch_size, len(order))
-        n_steps = -(-len(order) // batch_size)
+            return self._run_shared_epoch(parts, self.shares)
+        recipe = self.recipe
+        self.n_rows = n_rows
+        batch_size = min(recipe.batch_size, n_rows)
+        n_steps = -(-n_rows // batch_size)
         rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates = rates
-        workspace.forget_loss()
-        done = 0
+        self.workspace.forget_loss()
+        first = 0
+        for data, order in parts:
+            last = first - (-len(order) // batch_size)
+            self._run_steps(data, order, batch_size, rates[first:last])
+            first = last
+        return self.workspace.take_loss() / n_rows
+
+    def _run_steps(self, data: Data, order: np.ndarray, batch_size: int, rates: np.ndarray) -> None:
+        """Steps on rows, in chunks."""
+        recipe, workspace, n_steps, done = self.recipe, self.workspace, len(rates), 0
         while done < n_steps:
             n_threads, limit = self.threads.next()
             n_chunk = min(limit, n_steps - done)
@@ -112,23 +135,22 @@ class Trainer:
             done += n_chunk
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
-        return workspace.take_loss() / len(order)
 
-    def _run_shared_epoch(self, data: Data, order: np.ndarray, shares: Shares) -> float:
-        """The same with the rows of other processes: a step at a time, each with an exchange."""
-        recipe, workspace, size = self.recipe, self.workspace, self.batch_size
+    def _run_shared_epoch(self, parts: Iterable[tuple[Data, np.ndarray]], shares: Shares) -> float:
+        """The same with the rows of other processes: steps, each with an exchange, or as many as there are between two."""
+        recipe, workspace, size, every = self.recipe, self.workspace, self.batch_size, shares.group.every
+        steps = workspace.train_with_others if every == 1 else workspace.train_apart
+        seed = self.seed + shares.group.rank  # masks of dropout: other rows, other masks
         rates = recipe.rate.rates(self.rate, self.steps, shares.n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates, self.n_rows = rates, shares.n_all
         table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + shares.n_steps, dtype=float))
         workspace.forget_loss()
-        for step in range(shares.n_steps):
-            rows = order[step * size : (step + 1) * size]
-            seed = self.seed + shares.group.rank  # masks of dropout: other rows, other masks
-            workspace.train_with_others(
-                data, rows, size, table[step : step + 1], recipe.constraints, shares.group, self.steps, seed
-            )
-            self.steps += 1
-            self.divergence.check_chunk(rates[step], shares.n_all)
+        pieces = _pieces(parts, every * size)
+        for first, (data, rows) in zip(range(0, shares.n_steps, every), pieces):
+            part = table[first : first + every]
+            steps(data, rows, size, part, recipe.constraints, shares.group, self.steps, seed)
+            self.steps += len(part)
+            self.divergence.check_chunk(rates[first], shares.n_all)
             interrupts.answer_pending()
         shares.group.check_same("weights", workspace.memory[: workspace.layout.state_stride])
         return workspace.take_loss(shares.group) / shares.n_all
@@ -168,3 +190,13 @@ class Trainer:
             random_state,
             order,
         )
+
+
+def _pieces(parts: Iterable[tuple[Data, np.ndarray]], size: int) -> Iterator[tuple[Data, np.ndarray]]:
+    """Parts in pieces of so many rows, and then pieces without rows."""
+    data = None
+    for data, order in parts:
+        for first in range(0, len(order), size):
+            yield data, order[first : first + size]
+    while data is not None:
+        yield data, NO_ROWS
