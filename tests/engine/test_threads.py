@@ -166,3 +166,37 @@ def test_interrupt_keeps_a_usable_model():
     with pytest.warns(UserWarning, match="interrupted by user"):
         model = fit(callback=interrupt, max_iter=50)
     assert model.n_iter_ == 3 and model.predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_same_bits_for_sixteen_threads_on_fewer_cores(layer):
+    """Above eight members count in groups; more members than cores, and than threads, wait for each other and end."""
+    code = """
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+import numba
+from jitmlp.engine import threads
+import test_threads as t
+threads._cpus = lambda: 16
+expected = t.digest(t.fit(max_iter=2))
+assert threads.available_threads(16) == 16
+for n in (9, 11, 16):
+    assert t.digest(t.fit(n_threads=n, batch_size=400, max_iter=2)) == t.digest(t.fit(n_threads=1, batch_size=400, max_iter=2))
+numba.set_num_threads(16)
+print(numba.threading_layer())
+"""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "16", "NUMBA_THREADING_LAYER": layer}
+    done = subprocess.run(
+        [sys.executable, "-c", code, os.path.dirname(__file__)], capture_output=True, text=True,
+        env=environment, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip() == layer, done.stderr
+
+
+def test_teams_count_alone_or_in_groups():
+    from jitmlp_kernels.pieces.records import LINE
+    from jitmlp_kernels.step.run import group_size, team_bytes
+
+    assert [group_size(n) for n in (1, 8, 9, 64)] == [1, 1, 4, 4]
+    assert [team_bytes(n) // LINE for n in (2, 8, 9, 16, 17)] == [4, 16, 9 + 3, 16 + 4, 17 + 5]

@@ -309,7 +309,6 @@ def test_installed_without_sources(warm, tmp_path):
 
     package = tmp_path / "site" / "jitmlp_kernels"
     shutil.copytree(Path(jitmlp_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    code = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n" + FIT
     digest = f"import sys; sys.path.insert(0, {str(package.parent)!r})\n" + (
         "from jitmlp_kernels.link import pieces; print(pieces.sources_digest(), pieces.__file__)"
     )
@@ -330,7 +329,18 @@ def test_installed_without_sources(warm, tmp_path):
     source = package / "rules" / "activations.py"
     source.write_text(source.read_text().replace("where(z < 0.0, 0.0, z)", "where(z < 0.0, 0.0, z + z)"))
     assert without_sources()[0] != before[0]
-    assert code
+
+
+def test_what_is_compiled_after_an_upgrade_is_not_taken_for_the_new_versions(tmp_path):
+    """A process that began with the old files keeps its kernels under their name, not under that of the new ones."""
+    package = tmp_path / "site" / "jitmlp_kernels"
+    shutil.copytree(Path(jitmlp_kernels.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    begin = f"import sys; sys.path.insert(0, {str(package.parent)!r})\nfrom jitmlp_kernels.link import pieces\n"
+    before = run(begin + "print(pieces.sources_digest())", tmp_path)[0]
+    records = package / "pieces" / "records.py"
+    upgrade = f"open({str(records)!r}, 'a').write('# another version')\nprint(pieces.sources_digest())"
+    assert run(begin + upgrade, tmp_path)[0] == before
+    assert run(begin + "print(pieces.sources_digest())", tmp_path)[0] != before
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")

@@ -243,7 +243,7 @@ def test_the_next_window_is_read_while_one_trains_and_no_more():
     taken, trained, ahead = [0], [0], []
 
     def read(random_state):
-        for first in range(0, 1000, 50):
+        for _ in range(20):
             taken[0] += 50
             yield Chunk(X[:50], Y[:50], None)
 
@@ -255,7 +255,9 @@ def test_the_next_window_is_read_while_one_trains_and_no_more():
             time.sleep(0.02)
             ahead.append(taken[0] - trained[0])
             trained[0] += data.n_samples
-    assert trained[0] == 1000 and max(ahead) <= 250 and ahead[0] >= 200  # one window trains, one is full, one chunk waits
+    assert (
+        trained[0] == 1000 and max(ahead) <= 250 and ahead[0] >= 200
+    )  # one window trains, one is full, one chunk waits
 
 
 def test_rooms_are_used_again(monkeypatch):

@@ -1,5 +1,7 @@
 """Rows by blocks."""
 
+import os
+import sys
 import time
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from jitmlp import MLPClassifier
 from jitmlp.engine.memory import memory_limit
-from jitmlp.training.order import BLOCK_BYTES, Blocks, _touch, is_mapped, read_ahead
+from jitmlp.training.order import BLOCK_BYTES, Blocks, _populate, _touch, is_mapped, read_ahead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PARAMETERS = dict(hidden_layer_sizes=(16,), max_iter=15, tol=0.0, n_iter_no_change=99, random_state=0, batch_size=50)
@@ -89,9 +91,9 @@ def test_training_reads_ahead(mapped, monkeypatch):
     assert len(touched) > 200
 
 
-def test_a_window_is_a_quarter_of_the_memory():
+def test_a_window_is_an_eighth_of_the_memory():
     window, block = Blocks().sizes(2**20, 10**9)
-    assert window == int(memory_limit() / 4 / 2**20) and block == 4
+    assert window == int(memory_limit() / 8 / 2**20) and block == 4
     assert Blocks(100).sizes(2**20, 10**9) == (100, 4)
 
 
@@ -105,3 +107,46 @@ def test_pages_are_read_whatever_the_layout(mapped):
 def test_what_is_not_allowed(wrong):
     with pytest.raises(ValueError, match="shuffle"):
         MLPClassifier(shuffle=wrong, **PARAMETERS).fit(np.eye(4), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("how", ["truncated", "written to", "removed"])
+def test_a_file_that_changes_under_a_fit_is_an_error(tmp_path, how):
+    """Before the kernels read what is not there any more, which would end the process."""
+    path = tmp_path / "X.npy"
+    X = np.random.default_rng(0).normal(size=(20_000, 20))
+    np.save(path, X)
+    y = (X[:, 0] > 0).astype(int)
+
+    def change(model):
+        if how == "removed":
+            path.unlink()  # which leaves the map as it is
+        elif how == "truncated":
+            os.truncate(path, 4096)
+        else:
+            path.write_bytes(path.read_bytes() + b"more")
+
+    for shuffle in (True, "blocks"):
+        np.save(path, X)
+        model = MLPClassifier(callback=change, **PARAMETERS | dict(shuffle=shuffle, max_iter=3))
+        if how == "removed":
+            assert model.set_params(max_iter=1).fit(np.load(path, mmap_mode="r"), y).n_iter_ == 1
+            continue
+        with pytest.raises(
+            ValueError, match="X.npy, which has changed while it is used: it had 3,200,128 bytes and has"
+        ):
+            model.fit(np.load(path, mmap_mode="r"), y)
+        assert not hasattr(model, "coefs_")
+    if how == "written to":
+        own = np.load(path, mmap_mode="r+")  # its owner's changes are wanted
+        assert MLPClassifier(callback=lambda model: own.flush(), **PARAMETERS).fit(own, y).n_iter_ == 15
+
+
+def test_pages_are_read_by_the_system_or_by_touching_them(mapped, monkeypatch):
+    X, _, _ = mapped
+    monkeypatch.setattr("jitmlp.training.order._populate", lambda rows: False)
+    _touch(X, np.arange(100, 200))
+    _touch(X, np.arange(100, 200, 3))
+    monkeypatch.undo()
+    if sys.platform.startswith("linux"):
+        assert _populate(X[100:200]) in (True, False) and not _populate(X[:0])
+    _touch(X, np.arange(0))

@@ -18,6 +18,7 @@ from functools import cache
 from importlib import util
 from pathlib import Path
 from pkgutil import walk_packages
+from typing import Any
 
 import llvmlite
 import numba
@@ -32,12 +33,8 @@ from jitmlp_kernels.trace.target import VECTOR_BYTES, cpu_name, feature_string
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 
 
-@cache
-def sources_digest() -> str:
-    """Digest of the code of all kernels and of all that shapes the machine code made from it.
-
-    Of the code as Python loads it, so that it is right where there are no source files too.
-    """
+def _code_digest() -> Any:
+    """Digest of the code of all kernels as Python loads it, so that it is right where there are no source files too."""
     digest = hashlib.blake2b(digest_size=20)
     for module in sorted(walk_packages(jitmlp_kernels.__path__, "jitmlp_kernels."), key=lambda m: m.name):
         loader = util.find_spec(module.name).loader  # type: ignore[union-attr]
@@ -48,6 +45,18 @@ def sources_digest() -> str:
             digest.update(marshal.dumps(loader.get_code(module.name)))  # type: ignore[union-attr]
         else:
             digest.update(source.encode())
+    return digest
+
+
+# Now, since the files may be those of another version once the first kernel is compiled, and this one's code, kept under
+# the other's name, would make the other write where it must not
+_CODE = _code_digest()
+
+
+@cache
+def sources_digest() -> str:
+    """Digest of the code of all kernels and of all that shapes the machine code made from it."""
+    digest = _CODE.copy()
     for part in (numba.__version__, llvmlite.__version__, sys.version, cpu_name(), feature_string(), VECTOR_BYTES):
         digest.update(repr(part).encode())
     return digest.hexdigest()

@@ -26,7 +26,10 @@ from jitmlp_kernels.pieces.share import HALF_ROWS, share
 SPINS_BETWEEN_PAUSES = 64
 SPINS_BEFORE_YIELD = 64 * 40  # some microseconds
 SPINS_BEFORE_STEALING = 4_000_000
-PRESENT, CLAIMED, DONE = 0, 1, 2  # a member's counters in its cache line
+PRESENT, CLAIMED = 0, 1  # a member's counters in its cache line
+# Members that count their finished shares together. All wait for all: counters of few members are many to look at, one
+# of many is written by all of them, each time in another core (docs/performance.md, Many cores)
+FEW_MEMBERS, MEMBERS_OF_MANY = 8, 4
 
 
 def run_phase(m, job_pointer, unit_pointer, _):
@@ -94,8 +97,14 @@ def run_member(m, job_pointer, thread_pointer, _):
     team, n_threads, first_phase, last_phase = job.team, job.n_threads, job.first_phase, job.last_phase
     thread = m.read(thread_pointer.cast(np.int64))
 
+    size = job.team_group
+    n_groups = (n_threads + size - 1) // size
+
     def counter(member, which):
         return team.byte(member * LINE + 8 * which).cast(np.int64)
+
+    def finished(group):
+        return team.byte((n_threads + group) * LINE).cast(np.int64)
 
     mode = m.flush_subnormals()
     m.write_shared(1, counter(thread, PRESENT))
@@ -108,20 +117,22 @@ def run_member(m, job_pointer, thread_pointer, _):
         for _ in m.repeat(lambda waiting=waiting: waiting.get() != 0):
             for _ in m.when(mine.get() >= 0):
                 _run_phase(m, job_pointer, number, mine.get())
-                m.write_shared(done + 1, counter(mine.get(), DONE))
+                m.add_shared(1, finished(mine.get() // size))
                 mine.set(m.whole(-1))
             other = m.variable(m.whole(0))
             spins = m.variable(m.whole(0))
-            searching = lambda mine=mine, other=other: (mine.get() < 0) & (other.get() < n_threads)  # noqa: E731
+            searching = lambda mine=mine, other=other: (mine.get() < 0) & (other.get() < n_groups)  # noqa: E731
             for _ in m.repeat(searching):
-                member = other.get()
-                for arrived in m.either(m.read_shared(counter(member, DONE)) > done):
+                group = other.get()
+                members = m.least(size, n_threads - group * size)
+                for arrived in m.either(m.read_shared(finished(group)) >= (done + 1) * members):
                     if arrived:
-                        other.set(member + 1)
+                        other.set(group + 1)
                         spins.set(m.whole(0))
                     else:
                         spun = spins.get() + 1
                         spins.set(spun)
+                        member = group * size + spun % members
                         absent = (m.read_shared(counter(member, PRESENT)) == 0) | (spun > SPINS_BEFORE_STEALING)
                         for _ in m.when(absent):
                             for _ in m.when(m.raise_shared(counter(member, CLAIMED), done)):
@@ -150,6 +161,16 @@ def _call_member(typing, address, job, number):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+def group_size(n_threads: int) -> int:
+    """How many members of a team count together."""
+    return 1 if n_threads <= FEW_MEMBERS else MEMBERS_OF_MANY
+
+
+def team_bytes(n_threads: int) -> int:
+    """Bytes of a team's counters: a cache line a member, and one a group."""
+    return LINE * (n_threads - (-n_threads // group_size(n_threads)))
 
 
 def run_team(address, job, n_threads):

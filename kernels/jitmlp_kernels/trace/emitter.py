@@ -339,6 +339,10 @@ class Emitter:
         """Write a counter after everything done before."""
         self.builder.store_atomic(self.whole(number).value, self._counter(pointer), "release", 8)
 
+    def add_shared(self, number, pointer):
+        """Add to a counter after everything done before."""
+        self.builder.atomic_rmw("add", self._counter(pointer), self.whole(number).value, "acq_rel")
+
     def raise_shared(self, pointer, expected):
         """Raise a counter from ``expected`` by one; whether nobody did before."""
         following = (expected + 1).value

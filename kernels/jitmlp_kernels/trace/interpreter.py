@@ -250,6 +250,10 @@ class Interpreter:
         """Write a counter."""
         self.write(number, pointer.cast(np.int64))
 
+    def add_shared(self, number, pointer):
+        """Add to a counter."""
+        self.write_shared(self.read_shared(pointer) + number, pointer)
+
     def raise_shared(self, pointer, expected):
         """Raise a counter from ``expected`` by one; whether nobody did before."""
         won = self.read_shared(pointer) == expected

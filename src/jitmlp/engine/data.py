@@ -8,6 +8,7 @@ matrices that are views. Everything that the kernels rely on is checked here, on
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,40 @@ READABLE = {**{dtype: dtype.name for dtype in ELEMENTS}, np.dtype(bool): "uint8"
 # Shares of a sparse matrix's cells that are stored up to which it is faster to go through its entries than to spread its
 # rows over zeros: into a layer of one vector's width, into wider ones (benchmarks/lab/density.py), and all
 DENSITIES = (0.08, 0.2, 1.0)
+
+
+class MappedFile:
+    """The file in which an array lies that is read only, to notice when it changes.
+
+    Reading what a file has lost ends the process (SIGBUS): between two calls into the kernels there is time for an error.
+    """
+
+    def __init__(self, path: Any) -> None:
+        self.path = path
+        self.state = self._state()
+
+    @classmethod
+    def of(cls, X: Any) -> MappedFile | None:
+        """The file of an array; None for others, and for a map that its owner may write to."""
+        while X is not None and not isinstance(X, np.memmap):
+            X = getattr(X, "base", None)
+        if X is None or X.filename is None or X.mode not in ("r", "c"):
+            return None
+        return cls(X.filename)
+
+    def _state(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:  # removed, which leaves the map as it is
+            return None
+        return found.st_size, found.st_mtime_ns
+
+    def check(self) -> None:
+        """Raise ValueError if it has changed."""
+        now = self._state()
+        if now is not None and now != self.state:
+            was = f"had {self.state[0]:,} bytes and has {now[0]:,} now" if self.state else "was not there"
+            raise ValueError(f"X lies in the file {self.path}, which has changed while it is used: it {was}")
 
 
 def is_readable(dtype: np.dtype) -> bool:
@@ -96,6 +131,7 @@ class Data:
         if X.ndim != 2:
             raise ValueError(f"X must have two dimensions, got {X.ndim}")
         self.X, self.y, self.sample_weight = X, y, sample_weight
+        self.file = None if sparse.issparse(X) else MappedFile.of(X)
         self.n_samples, self.n_features = X.shape
         # what reading the rows takes, by name; what training takes beside
         self.fields: dict[str, int] = {}
@@ -176,6 +212,8 @@ class Data:
 
         The last check before the kernels, whatever led here.
         """
+        if self.file is not None:
+            self.file.check()
         if self.n_features != n_features:
             raise ValueError(f"X has {self.n_features} features, but the network is expecting {n_features} features")
         if trained:

@@ -10,7 +10,7 @@ import numpy as np
 from jitmlp.engine.layout import aligned_zeros
 from jitmlp.engine.program import Program
 from jitmlp_kernels.link.pieces import INTERPRETED, callable_of, link, piece
-from jitmlp_kernels.pieces.records import JOB, LINE, new
+from jitmlp_kernels.pieces.records import JOB, new
 from jitmlp_kernels.step import run
 
 if TYPE_CHECKING:
@@ -75,6 +75,6 @@ class Job:
 
     def run_team(self, n_threads: Any) -> None:
         """Run on several threads of Numba's pool."""
-        team = aligned_zeros(LINE * n_threads, np.uint8)
-        self.fields.team = team.ctypes.data
+        team = aligned_zeros(run.team_bytes(n_threads), np.uint8)
+        self.fields.team, self.fields.team_group = team.ctypes.data, run.group_size(n_threads)
         run.team_runner()(self._member, self.address, n_threads)

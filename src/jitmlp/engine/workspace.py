@@ -417,6 +417,8 @@ class Workspace:
         self, data: Data, order: Any, batch_size: Any, table: Any, constraints: Constraints, first_step: int, seed: Any
     ) -> Job:
         """The job of a call, all its phases to be run; it keeps the rows' order and the coefficients alive."""
+        if data.file is not None:
+            data.file.check()
         order = self._checked_order(data, order)
         if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
             raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")

@@ -6,7 +6,9 @@ the speed of the disk, shuffled in memory, and read ahead by a thread while the 
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +19,11 @@ import numpy as np
 from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
-WINDOW_SHARE = 0.25  # of the memory: one window trains, another is read, and the system needs some
+# Of the memory. One window trains while another is read; the system drops what has been read once when it is half of the
+# memory: with a quarter 30 GB were read three times, with an eighth 1.2 times (benchmarks/lab/larger_than_memory.py)
+WINDOW_SHARE = 0.125
 PAGE = 4096
+POPULATE = 22  # MADV_POPULATE_READ of Linux 5.14: pages for a call each 4 MB, not for a fault each 64 KB
 
 
 class Blocks(NamedTuple):
@@ -27,7 +32,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     window : int
-        Rows that are shuffled together; 0 for as many as fit in a quarter of the memory.
+        Rows that are shuffled together; 0 for as many as fit in an eighth of the memory.
     """
 
     window: int = 0
@@ -106,8 +111,21 @@ def _touch(X: np.ndarray, rows: np.ndarray) -> None:
     """Read a number of every page of some rows."""
     if not len(rows):
         return
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    if X.flags.c_contiguous and last - first < 2 * len(rows) and _populate(X[first:last]):
+        return
     step = max(1, PAGE // X.itemsize)
-    if X.flags.c_contiguous and X.size and rows[-1] - rows[0] + 1 == len(rows):
-        X[rows[0] : rows[-1] + 1].reshape(-1)[::step].max()
+    if X.flags.c_contiguous and X.size and last - first == len(rows):
+        X[first:last].reshape(-1)[::step].max()
     else:
         X[rows, ::step].max(initial=0)
+
+
+def _populate(X: np.ndarray) -> bool:
+    """Have the system read the pages of an array, without a fault for each; whether it can."""
+    if not sys.platform.startswith("linux") or not X.nbytes:
+        return False
+    start = X.ctypes.data // PAGE * PAGE
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return madvise(start, X.ctypes.data + X.nbytes - start, POPULATE) == 0
