@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from jitmlp import MLPClassifier
 from jitmlp.engine.memory import memory_limit
-from jitmlp.training.order import BLOCK_BYTES, Blocks, _populate, _touch, is_mapped, read_ahead
+from jitmlp.training.order import (
+    BLOCK_BYTES,
+    PAGE_OUT,
+    POPULATE,
+    Blocks,
+    _advise,
+    _runs,
+    _touch,
+    is_mapped,
+    read_ahead,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PARAMETERS = dict(hidden_layer_sizes=(16,), max_iter=15, tol=0.0, n_iter_no_change=99, random_state=0, batch_size=50)
@@ -143,10 +154,46 @@ def test_a_file_that_changes_under_a_fit_is_an_error(tmp_path, how):
 
 def test_pages_are_read_by_the_system_or_by_touching_them(mapped, monkeypatch):
     X, _, _ = mapped
-    monkeypatch.setattr("jitmlp.training.order._populate", lambda rows: False)
-    _touch(X, np.arange(100, 200))
-    _touch(X, np.arange(100, 200, 3))
+    asked = []
+    monkeypatch.setattr("jitmlp.training.order._advise", lambda rows, what: asked.append((len(rows), what)))
+    for rows in (np.arange(100, 200), np.arange(100, 200, 3)):
+        _touch(X, rows)
+    assert asked == [(100, POPULATE), (100, POPULATE)]
     monkeypatch.undo()
+    assert _advise(X[:0], POPULATE) is False and _advise(X[:, :3], POPULATE) is False
     if sys.platform.startswith("linux"):
-        assert _populate(X[100:200]) in (True, False) and not _populate(X[:0])
-    _touch(X, np.arange(0))
+        for what in (POPULATE, PAGE_OUT):
+            assert _advise(X[100:900], what) in (True, False)  # by the kernel's age
+        np.testing.assert_array_equal(X[100:900], mapped[1][100:900])
+
+
+def test_runs_are_neighbours():
+    rows = np.concatenate([np.arange(0, 50, 2), np.arange(1000, 1010), [5000]])
+    assert [(run[0], run[-1]) for run in _runs(np.random.default_rng(0).permutation(rows))] == [
+        (0, 48),
+        (1000, 1009),
+        (5000, 5000),
+    ]
+    assert _runs(rows[:0]) == []
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+def test_windows_of_large_files_are_given_back_when_they_are_done(mapped, monkeypatch, is_large):
+    X, dense, y = mapped
+    given, lock = [], threading.Lock()
+
+    def advise(rows, what):
+        with lock:
+            given.append((what, len(rows)))
+
+    monkeypatch.setattr("jitmlp.training.order._advise", advise)
+    monkeypatch.setattr("jitmlp.training.order.memory_limit", lambda: X.nbytes if is_large else 100 * X.nbytes)
+    order, starts = Blocks(200).order(np.arange(2000), 160, np.random.RandomState(0))
+    done = [0]
+    with read_ahead(X, order, starts, lambda: done[0]):
+        for stop in starts[1:]:
+            time.sleep(0.02)
+            done[0] = stop
+    backs = sum(n for what, n in given if what == PAGE_OUT)
+    assert (backs >= 2000 - 2 * 200) == is_large and (backs == 0) == (not is_large)
+    assert sum(n for what, n in given if what == POPULATE) == 2000 - starts[1]

@@ -19,11 +19,11 @@ import numpy as np
 from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
-# Of the memory. One window trains while another is read; the system drops what has been read once when it is half of the
-# memory: with a quarter 30 GB were read three times, with an eighth 1.2 times (benchmarks/lab/larger_than_memory.py)
-WINDOW_SHARE = 0.125
-PAGE = 4096
-POPULATE = 22  # MADV_POPULATE_READ of Linux 5.14: pages for a call each 4 MB, not for a fault each 64 KB
+WINDOW_SHARE = 0.125  # of the memory; one window trains, another is read
+PAGE, NEAR = 4096, 8  # bytes; rows
+# Of Linux. MADV_POPULATE_READ reads pages in a call for a block, not in a fault for each 64 KB: 3 GB in 2.0 s of which 0.1
+# are a core's, instead of 3.0 and 1.4. MADV_PAGEOUT takes what is clean out of the page cache
+POPULATE, PAGE_OUT = 22, 21
 
 
 class Blocks(NamedTuple):
@@ -82,21 +82,29 @@ def is_mapped(X: Any) -> bool:
 
 @contextmanager
 def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, position: Callable) -> Iterator[None]:
-    """Read each window while the one before it trains; ``position()`` is how many rows have been trained on."""
+    """Read each window while the one before it trains; ``position()`` is how many rows have been trained on.
+
+    Windows of a file that memory does not hold are given back to the system once they are trained on: it would drop
+    others, read ahead and not used yet, before these.
+    """
     if not isinstance(X, np.ndarray) or not is_mapped(X) or len(starts) < 3:
         yield
         return
     done = threading.Event()
+    is_large = X.nbytes > (memory_limit() or 2**32) / 2
 
     def read() -> None:
-        for before, start, stop in zip(starts, starts[1:], starts[2:]):
-            while position() < before:
+        for k in range(len(starts) - 1):
+            while k and position() < starts[k]:
                 if done.wait(0.005):
                     return
-            for piece in np.array_split(np.sort(order[start:stop]), max(1, (stop - start) // 1024)):
+            if k and is_large:
+                for run in _runs(order[starts[k - 1] : starts[k]]):
+                    _advise(X[run[0] : run[-1] + 1], PAGE_OUT)
+            for run in _runs(order[starts[k + 1] : starts[k + 2]]) if k + 2 < len(starts) else ():
                 if done.is_set():
                     return
-                _touch(X, piece)
+                _touch(X, run)
 
     thread = threading.Thread(target=read, name="jitmlp-read-ahead", daemon=True)
     thread.start()
@@ -107,12 +115,19 @@ def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, position: Callable
         thread.join()
 
 
+def _runs(rows: np.ndarray) -> list[np.ndarray]:
+    """Rows in order, those that are near each other together."""
+    rows = np.sort(rows)
+    ends = np.flatnonzero(np.diff(rows) > NEAR) + 1
+    return np.split(rows, ends) if len(rows) else []
+
+
 def _touch(X: np.ndarray, rows: np.ndarray) -> None:
-    """Read a number of every page of some rows."""
+    """Read a number of every page of some rows, or have the system read the pages."""
     if not len(rows):
         return
     first, last = int(rows[0]), int(rows[-1]) + 1
-    if X.flags.c_contiguous and last - first < 2 * len(rows) and _populate(X[first:last]):
+    if _advise(X[first:last], POPULATE):
         return
     step = max(1, PAGE // X.itemsize)
     if X.flags.c_contiguous and X.size and last - first == len(rows):
@@ -121,11 +136,12 @@ def _touch(X: np.ndarray, rows: np.ndarray) -> None:
         X[rows, ::step].max(initial=0)
 
 
-def _populate(X: np.ndarray) -> bool:
-    """Have the system read the pages of an array, without a fault for each; whether it can."""
-    if not sys.platform.startswith("linux") or not X.nbytes:
+def _advise(X: np.ndarray, what: int) -> bool:
+    """Tell the system what shall become of the pages of an array; whether it does."""
+    if not sys.platform.startswith("linux") or not X.nbytes or not X.flags.c_contiguous:
         return False
-    start = X.ctypes.data // PAGE * PAGE
+    start = -(-X.ctypes.data // PAGE) * PAGE if what == PAGE_OUT else X.ctypes.data // PAGE * PAGE
+    end = X.ctypes.data + X.nbytes
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return madvise(start, X.ctypes.data + X.nbytes - start, POPULATE) == 0
+    return start < end and madvise(start, end - start, what) == 0
