@@ -2,7 +2,7 @@
 
 ``mpiexec -n 2 python -m benchmarks.lab.data_parallel`` measures steps; ``--precision bfloat16`` and ``--every 8`` with less
 traffic, ``--accuracy`` what that costs in accuracy. ``--link`` fits latency and bandwidth to exchanges of many sizes, and
-sets the model beside steps that are measured. Without mpiexec it measures one process, and prints and draws (``--draw
+sets the model beside steps that are measured; ``--overlap`` asks whether an exchange goes on while kernels run. Without mpiexec it measures one process, and prints and draws (``--draw
 FILE``) the model for 10, 100 and 400 Gbit/s.
 """
 
@@ -119,6 +119,37 @@ def fit_link(sizes: tuple = (0, 1e3, 1e4, 1e5, 3e5, 1e6, 3e6, 6e6), turns: int =
     return float(latency), 1e-9 / float(per_bit)
 
 
+def print_overlap(n_numbers: int = 3_000_000, turns: int = 9) -> None:
+    """Whether an exchange goes on while kernels run: milliseconds of both one after the other, and at once."""
+    from mpi4py import MPI
+
+    comm, gradients = MPI.COMM_WORLD, np.ones(n_numbers, np.float32)
+    X, y = np.random.default_rng(0).random((2560, 784), np.float32), np.arange(2560) % 10
+    model = MLPClassifier((512, 512), batch_size=256, n_threads=1).partial_fit(X, y, classes=np.arange(10))
+
+    def at_once() -> None:
+        request = comm.Iallreduce(MPI.IN_PLACE, gradients)
+        model.partial_fit(X, y)
+        request.Wait()
+
+    kinds = {
+        "the kernels": lambda: model.partial_fit(X, y),
+        "the exchange": lambda: comm.Allreduce(MPI.IN_PLACE, gradients),
+        "both, one after the other": lambda: (model.partial_fit(X, y), comm.Allreduce(MPI.IN_PLACE, gradients)),
+        "both at once, by Iallreduce": at_once,
+    }
+    for name, run in kinds.items():
+        taken = []
+        for _ in range(turns):
+            comm.Barrier()
+            start = time.perf_counter()
+            run()
+            comm.Barrier()
+            taken.append(time.perf_counter() - start)
+        if comm.rank == 0:
+            print(f"| {name} | {1e3 * np.median(taken):.0f} |", flush=True)
+
+
 def print_link(alone: dict[str, float]) -> None:
     """The fitted link, and the model beside measured steps."""
     from mpi4py import MPI
@@ -163,8 +194,8 @@ def time_alone(rows_of: int = 2) -> dict[str, float]:
     return found
 
 
-def draw(path: str, rate: float) -> None:
-    """Efficiency over nodes, a network and its mini-batch a panel, a link a line."""
+def draw(path: str, rate: float):
+    """Efficiency over nodes, a network and its mini-batch a panel, a link a line; returns the figure."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -182,6 +213,7 @@ def draw(path: str, rate: float) -> None:
     panels[0].set_ylabel("share of a step that is arithmetic")
     panels[-1].legend()
     figure.savefig(path)
+    return figure
 
 
 def print_model(rate: float) -> None:
@@ -204,11 +236,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=("bfloat16",))
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--link", action="store_true")
+    parser.add_argument("--overlap", action="store_true")
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--draw", metavar="FILE")
     given = parser.parse_args()
     size, rank = MPI.COMM_WORLD.size, MPI.COMM_WORLD.rank
     how = {"precision": given.precision, "every": given.every}
+    if given.overlap:
+        return print_overlap()
     if given.link:
         return print_link(time_alone(size))
     if given.accuracy:

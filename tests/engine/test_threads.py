@@ -170,7 +170,7 @@ def test_interrupt_keeps_a_usable_model():
 
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_same_bits_for_sixteen_threads_on_fewer_cores(layer):
-    """Above eight members count in groups; more members than cores, and than threads, wait for each other and end."""
+    """More members than cores, and than threads, wait for each other and end; above sixteen they count in groups."""
     code = """
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -178,15 +178,14 @@ sys.path.insert(0, sys.argv[1])
 import numba
 from jitmlp.engine import threads
 import test_threads as t
-threads._cpus = lambda: 16
+threads._cpus = lambda: 37
 expected = t.digest(t.fit(max_iter=2))
 assert threads.available_threads(16) == 16
-for n in (9, 11, 16):
+for n in (9, 16, 17, 37):
     assert t.digest(t.fit(n_threads=n, batch_size=400, max_iter=2)) == t.digest(t.fit(n_threads=1, batch_size=400, max_iter=2))
-numba.set_num_threads(16)
 print(numba.threading_layer())
 """
-    environment = {**os.environ, "NUMBA_NUM_THREADS": "16", "NUMBA_THREADING_LAYER": layer}
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "37", "NUMBA_THREADING_LAYER": layer}
     done = subprocess.run(
         [sys.executable, "-c", code, os.path.dirname(__file__)], capture_output=True, text=True,
         env=environment, timeout=300,
@@ -198,5 +197,5 @@ def test_teams_count_alone_or_in_groups():
     from jitmlp_kernels.pieces.records import LINE
     from jitmlp_kernels.step.run import group_size, team_bytes
 
-    assert [group_size(n) for n in (1, 8, 9, 64)] == [1, 1, 4, 4]
-    assert [team_bytes(n) // LINE for n in (2, 8, 9, 16, 17)] == [4, 16, 9 + 3, 16 + 4, 17 + 5]
+    assert [group_size(n) for n in (1, 16, 17, 64)] == [1, 1, 2, 4]
+    assert [team_bytes(n) // LINE for n in (2, 16, 17, 64)] == [4, 32, 17 + 9, 64 + 16]

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 import time
 
 import numpy as np
@@ -50,6 +49,13 @@ def test_all_rows_in_one_window_are_shuffled_as_well_as_any():
     assert starts.tolist() == [0, 1000] and abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
 
 
+@pytest.fixture(scope="module")
+def mapped_once(tmp_path_factory):
+    path = tmp_path_factory.mktemp("map") / "X.npy"
+    np.save(path, np.zeros((400, 3)))
+    return np.load(path, mmap_mode="r")
+
+
 @pytest.fixture
 def mapped(tmp_path):
     rng = np.random.default_rng(0)
@@ -69,30 +75,38 @@ def test_a_map_trains_like_the_array_and_converges_like_one_that_is_shuffled_who
     assert early.n_iter_ == 3
 
 
-def test_windows_are_read_ahead_of_the_training(mapped, monkeypatch):
+def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatch):
     X, dense, _ = mapped
     touched = []
     monkeypatch.setattr("jitmlp.training.order._touch", lambda X, rows: touched.extend(rows))
     assert is_mapped(X) and is_mapped(np.asarray(X)[5:]) and not is_mapped(dense)
     order, starts = Blocks(500).order(np.arange(2000), 160, np.random.RandomState(0))
-    position = [0]
+    given = []
+    with read_ahead(X, order, starts, 1) as parts:
+        for k, part in enumerate(parts):
+            np.testing.assert_array_equal(part, order[starts[k] : starts[k + 1]])
+            assert set(part) <= set(touched)
+            for _ in range(400):
+                if len(touched) >= starts[min(k + 2, len(starts) - 1)]:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.02)
+            assert len(touched) == starts[min(k + 2, len(starts) - 1)]  # one window ahead, not more
+            given.append(part)
+    assert len(given) == len(starts) - 1 == 5
+    with read_ahead(dense, order, starts, 1) as parts:
+        np.testing.assert_array_equal(next(parts), order)
+    assert len(touched) == 2000
 
-    def wait_for(n):
-        for _ in range(400):
-            if len(touched) >= n:
-                break
-            time.sleep(0.01)
 
-    with read_ahead(X, order, starts, lambda: position[0]):
-        wait_for(starts[2] - starts[1])
-        time.sleep(0.05)
-        assert sorted(touched) == sorted(order[starts[1] : starts[2]])  # one window ahead, not more
-        position[0] = 2000
-        wait_for(2000 - starts[1])
-    assert sorted(touched) == sorted(order[starts[1] :])
-    with read_ahead(dense, order, starts, lambda: 2000):
-        pass
-    assert len(touched) == 2000 - starts[1]
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(1, 60))
+@settings(deadline=None, max_examples=30)
+def test_parts_are_of_whole_mini_batches(mapped_once, sizes, multiple):
+    order, starts = np.random.default_rng(0).permutation(sum(sizes)), np.cumsum([0, *sizes])
+    with read_ahead(mapped_once, order, starts, multiple) as parts:
+        found = list(parts)
+    np.testing.assert_array_equal(np.concatenate(found), order)
+    assert all(len(part) % multiple == 0 for part in found[:-1])
 
 
 def test_training_reads_ahead(mapped, monkeypatch):
@@ -180,20 +194,13 @@ def test_runs_are_neighbours():
 @pytest.mark.parametrize("is_large", [True, False])
 def test_windows_of_large_files_are_given_back_when_they_are_done(mapped, monkeypatch, is_large):
     X, dense, y = mapped
-    given, lock = [], threading.Lock()
-
-    def advise(rows, what):
-        with lock:
-            given.append((what, len(rows)))
-
-    monkeypatch.setattr("jitmlp.training.order._advise", advise)
+    asked = []
+    monkeypatch.setattr("jitmlp.training.order._advise", lambda rows, what: asked.append((what, len(rows))))
     monkeypatch.setattr("jitmlp.training.order.memory_limit", lambda: X.nbytes if is_large else 100 * X.nbytes)
     order, starts = Blocks(200).order(np.arange(2000), 160, np.random.RandomState(0))
-    done = [0]
-    with read_ahead(X, order, starts, lambda: done[0]):
-        for stop in starts[1:]:
-            time.sleep(0.02)
-            done[0] = stop
-    backs = sum(n for what, n in given if what == PAGE_OUT)
-    assert (backs >= 2000 - 2 * 200) == is_large and (backs == 0) == (not is_large)
-    assert sum(n for what, n in given if what == POPULATE) == 2000 - starts[1]
+    with read_ahead(X, order, starts, 1) as parts:
+        for _ in parts:
+            pass
+    asked_for = {what: sum(n for kind, n in asked if kind == what) for what in (POPULATE, PAGE_OUT)}
+    assert asked_for[POPULATE] == 2000
+    assert asked_for[PAGE_OUT] == (starts[-3] if is_large else 0)  # all but the last two

@@ -27,9 +27,9 @@ SPINS_BETWEEN_PAUSES = 64
 SPINS_BEFORE_YIELD = 64 * 40  # some microseconds
 SPINS_BEFORE_STEALING = 4_000_000
 PRESENT, CLAIMED = 0, 1  # a member's counters in its cache line
-# Members that count their finished shares together. All wait for all: counters of few members are many to look at, one
-# of many is written by all of them, each time in another core (docs/performance.md, Many cores)
-FEW_MEMBERS, MEMBERS_OF_MANY = 8, 4
+# That all wait for. Members of larger teams count their finished shares together: one counter of many is written by all of
+# them, each time in another core, and up to 16 of their own cost nothing (docs/performance.md, Many cores)
+MOST_COUNTERS = 16
 
 
 def run_phase(m, job_pointer, unit_pointer, _):
@@ -165,7 +165,7 @@ def _call_member(typing, address, job, number):
 
 def group_size(n_threads: int) -> int:
     """How many members of a team count together."""
-    return 1 if n_threads <= FEW_MEMBERS else MEMBERS_OF_MANY
+    return -(-n_threads // MOST_COUNTERS)
 
 
 def team_bytes(n_threads: int) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from jitmlp.engine.bfloat16 import bfloat16_of, float32_of
+
 HEADER = 4  # numbers that are summed over the processes at a time, the last of which counts failures
 
 
@@ -178,19 +180,6 @@ class MPIGroup(Group):
         messages = self.comm.allgather(message)
         failed = [f"process {rank} of {self.size}: {text}" for rank, text in enumerate(messages) if text is not None]
         raise OtherProcessError("; ".join(failed))
-
-
-def bfloat16_of(values: np.ndarray) -> np.ndarray:
-    """The nearest numbers of 8 bits of precision, as the upper half of a float32's bits; the even one of two."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    halves = ((bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16).astype(np.uint16)
-    halves[np.isnan(values)] = 0x7FC0  # whose bits would run over into those of a number
-    return halves
-
-
-def float32_of(halves: np.ndarray) -> np.ndarray:
-    """What :func:`bfloat16_of` has rounded."""
-    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 ALONE = Group()

@@ -7,23 +7,27 @@ the speed of the disk, shuffled in memory, and read ahead by a thread while the 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitmlp.engine import interrupts
 from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
 WINDOW_SHARE = 0.125  # of the memory; one window trains, another is read
 PAGE, NEAR = 4096, 8  # bytes; rows
-# Of Linux. MADV_POPULATE_READ reads pages in a call for a block, not in a fault for each 64 KB: 3 GB in 2.0 s of which 0.1
-# are a core's, instead of 3.0 and 1.4. MADV_PAGEOUT takes what is clean out of the page cache
-POPULATE, PAGE_OUT = 22, 21
+# Of Linux. MADV_WILLNEED reads what is named, where a fault reads as much around it as the disk's queue is set to, 8 MB on
+# some: four times the file. MADV_POPULATE_READ maps pages in a call for a block, not in a fault for each 64 KB: 3 GB in
+# 2.0 s of which 0.1 are a core's, instead of 3.0 and 1.4. MADV_PAGEOUT takes what is clean out of the page cache
+WILL_NEED, POPULATE, PAGE_OUT = 3, 22, 21
+WAIT = 0.02  # seconds after which one who waits looks for what else there is to do
 
 
 class Blocks(NamedTuple):
@@ -81,38 +85,76 @@ def is_mapped(X: Any) -> bool:
 
 
 @contextmanager
-def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, position: Callable) -> Iterator[None]:
-    """Read each window while the one before it trains; ``position()`` is how many rows have been trained on.
+def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> Iterator[Iterator[np.ndarray]]:
+    """The rows of each window once it has been read; the next one is read while it trains.
 
     Windows of a file that memory does not hold are given back to the system once they are trained on: it would drop
     others, read ahead and not used yet, before these.
+
+    Parameters
+    ----------
+    X : array or sparse matrix
+    order : ndarray of int64
+        The rows of an epoch.
+    starts : ndarray of int
+        Where its windows begin, and the last ends.
+    multiple : int
+        So many rows, or a multiple, are given at a time, but for the last.
     """
-    if not isinstance(X, np.ndarray) or not is_mapped(X) or len(starts) < 3:
-        yield
+    if not isinstance(X, np.ndarray) or not is_mapped(X):
+        yield iter([order])
         return
-    done = threading.Event()
+    n_windows = len(starts) - 1
+    windows = [order[first:last] for first, last in zip(starts, starts[1:])]
+    is_read = [threading.Event() for _ in windows]
+    moved, done = threading.Event(), threading.Event()
+    trained = [0]
     is_large = X.nbytes > (memory_limit() or 2**32) / 2
 
     def read() -> None:
-        for k in range(len(starts) - 1):
-            while k and position() < starts[k]:
-                if done.wait(0.005):
-                    return
-            if k and is_large:
-                for run in _runs(order[starts[k - 1] : starts[k]]):
-                    _advise(X[run[0] : run[-1] + 1], PAGE_OUT)
-            for run in _runs(order[starts[k + 1] : starts[k + 2]]) if k + 2 < len(starts) else ():
-                if done.is_set():
-                    return
-                _touch(X, run)
+        try:
+            for k in range(n_windows):
+                while trained[0] < k - 1 and not done.is_set():
+                    moved.wait(WAIT)
+                    moved.clear()
+                if k > 1 and is_large:
+                    for run in _runs(windows[k - 2]):
+                        _advise(X[run[0] : run[-1] + 1], PAGE_OUT)
+                _read(X, windows[k], done)
+                is_read[k].set()
+        finally:
+            for event in is_read:  # what was not read is read by those who use it
+                event.set()
+
+    def parts() -> Iterator[np.ndarray]:
+        for k in range(n_windows):
+            trained[0] = k
+            moved.set()
+            while not is_read[k].wait(WAIT):
+                interrupts.answer_pending()
+            last = len(order) if k == n_windows - 1 else starts[k + 1] // multiple * multiple
+            yield order[starts[k] // multiple * multiple : last]
 
     thread = threading.Thread(target=read, name="jitmlp-read-ahead", daemon=True)
     thread.start()
     try:
-        yield
+        yield parts()
     finally:
         done.set()
+        moved.set()
         thread.join()
+
+
+def _read(X: np.ndarray, rows: np.ndarray, done: threading.Event) -> None:
+    """Read the pages of rows, the disk always one run of neighbours ahead."""
+    runs = _runs(rows)
+    for run, following in zip(runs, [*runs[1:], None]):
+        if done.is_set():
+            return
+        for wanted in (run, following):
+            if wanted is not None:
+                _advise(X[wanted[0] : wanted[-1] + 1], WILL_NEED)
+        _touch(X, run)
 
 
 def _runs(rows: np.ndarray) -> list[np.ndarray]:
@@ -137,11 +179,14 @@ def _touch(X: np.ndarray, rows: np.ndarray) -> None:
 
 
 def _advise(X: np.ndarray, what: int) -> bool:
-    """Tell the system what shall become of the pages of an array; whether it does."""
+    """Tell the system what shall become of the pages of an array; whether it knows how to."""
     if not sys.platform.startswith("linux") or not X.nbytes or not X.flags.c_contiguous:
         return False
     start = -(-X.ctypes.data // PAGE) * PAGE if what == PAGE_OUT else X.ctypes.data // PAGE * PAGE
     end = X.ctypes.data + X.nbytes
-    madvise = ctypes.CDLL(None).madvise
+    if start >= end:
+        return False
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return start < end and madvise(start, end - start, what) == 0
+    # another error says that pages cannot be read, such as those that a file has lost: touching them would be the end
+    return madvise(start, end - start, what) == 0 or ctypes.get_errno() != errno.EINVAL

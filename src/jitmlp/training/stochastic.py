@@ -179,21 +179,23 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
     """One epoch, and what it leaves in the run; returns the rows in their new order."""
     trainer = run.trainer
     reading: Any = nullcontext()
+    multiple = trainer.batch_size * (1 if trainer.shares is None else trainer.shares.group.every)
     if rows is None or isinstance(data, Chunks):
         assert isinstance(data, Chunks)
-        every = 1 if trainer.shares is None else trainer.shares.group.every
-        reading = data.windows(shuffle, run.random_state, every * trainer.batch_size)
+        reading = data.windows(shuffle, run.random_state, multiple)
     elif isinstance(shuffle, Blocks):
         rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-        before = trainer.steps
-        reading = read_ahead(data.X, rows, starts, lambda: (trainer.steps - before) * trainer.batch_size)
+        reading = read_ahead(data.X, rows, starts, multiple)
     elif shuffle:
         drawn = np.arange(len(rows))
         run.random_state.shuffle(drawn)
         rows = rows[drawn]
     start = time.perf_counter()
     with reading as parts:
-        run.loss = trainer.run_epoch(parts or [(data, rows)], data.n_samples if rows is None else len(rows))
+        if rows is None or isinstance(data, Chunks):
+            run.loss = trainer.run_epoch(parts, data.n_samples)
+        else:
+            run.loss = trainer.run_epoch([(data, rows)] if parts is None else ((data, p) for p in parts), len(rows))
     run.seconds.append(time.perf_counter() - start)
     run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
     run.rates.append(run.rate)
