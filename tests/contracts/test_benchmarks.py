@@ -13,6 +13,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("no benchmarks beside", allow_module_level=True)
 pytest.importorskip("pandas")
 sys.path.insert(0, str(ROOT))
+from benchmarks.lab import data_parallel  # noqa: E402
 from benchmarks.tables import data, report  # noqa: E402
 
 BASE = report.BASE
@@ -47,3 +48,30 @@ def test_an_unknown_method_or_table_is_named(wrong):
     command = [sys.executable, "-m", "benchmarks.tables", *wrong]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and f"unknown {'table' if len(wrong) > 1 else 'method'} {wrong[-1]!r}" in done.stderr
+
+
+def test_the_page_of_many_processes_has_the_numbers_of_its_model():
+    """The table, and the picture: each line is what the formula gives, and crosses 80 % where the table says."""
+    text = (ROOT / "docs" / "scaling.md").read_text().split("## A model")[1]
+    rate = float(re.search(r"nodes of (\d+) GFLOP/s", text).group(1)) * 1e9
+    lines = re.findall(r"^\| ([\w ]+), (\d+) \| (.*) \|$", text, re.MULTILINE)
+    assert len(lines) == 3 * len(data_parallel.MODELLED)
+    for (name, gbit, cells), layers in zip(lines, [v[0] for v in data_parallel.MODELLED.values() for _ in range(3)]):
+        for nodes, rows in zip(data_parallel.NODES, cells.split(" | ")):
+            expected = data_parallel.batch_for(layers, nodes, rate, int(gbit))
+            assert abs(int(rows.replace(",", "")) - expected) <= 1 + 0.01 * expected, (name, gbit, nodes)
+            step = data_parallel.model_of_step(layers, expected, nodes, rate, int(gbit))
+            assert 0.8 <= 6 * data_parallel.parameters(layers) * expected / nodes / rate / step < 0.81 or expected < 60
+
+
+def test_the_picture_of_many_processes_draws_its_model(tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = data_parallel.draw(str(tmp_path / "scaling.svg"), 69e9)
+    for axes, (name, (layers, batch)) in zip(figure.axes, data_parallel.MODELLED.items()):
+        assert axes.get_title() == f"{name}, {batch} rows a step"
+        for line, gbit in zip(axes.lines, data_parallel.GBITS):
+            assert line.get_label() == f"{gbit} Gbit/s"
+            for n, share in zip(*line.get_data()):
+                step = data_parallel.model_of_step(layers, batch, n, 69e9, gbit)
+                assert np.isclose(share, 6 * data_parallel.parameters(layers) * batch / n / 69e9 / step)
+    assert (tmp_path / "scaling.svg").stat().st_size > 1000

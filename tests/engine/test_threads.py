@@ -199,3 +199,29 @@ def test_teams_count_alone_or_in_groups():
 
     assert [group_size(n) for n in (1, 16, 17, 64)] == [1, 1, 2, 4]
     assert [team_bytes(n) // LINE for n in (2, 16, 17, 64)] == [4, 32, 17 + 9, 64 + 16]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_weights_are_first_written_by_the_threads_that_own_them(n_threads, monkeypatch):
+    """On machines with several memories: every weight, its state and its gradient once; the same network."""
+    from jitmlp.engine import workspace
+    from jitmlp.engine.workspace import Workspace
+    from jitmlp.model.model import Layer, Model
+    from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATIONS
+    from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
+    from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
+
+    layers = (Layer(21, ACTIVATIONS["relu"]), Layer(3, ACTIVATIONS["softmax"]))
+    model = Model(37, layers, LOSSES["log_loss"], np.dtype("float32"))
+    made = Workspace(model, 10, n_threads, OPTIMIZERS["adam"], accumulate=True)
+    made.memory[:] = 7
+    made._touch()
+    for copy in range(4):  # weights, two slots, gradients
+        for place in made.layout.layers:
+            assert not made._weights(place, copy).any()
+            assert (made._vector(place.bias, place, copy) == 7).all()
+    touched = []
+    monkeypatch.setattr(workspace, "memory_nodes", lambda: 2)
+    monkeypatch.setattr(Workspace, "_touch", lambda self, touch=Workspace._touch: touched.append(touch(self)))
+    expected = digest(fit(n_threads=1))
+    assert not touched and digest(fit(n_threads=2)) == expected and bool(touched) == (available_threads(2) > 1)

@@ -85,6 +85,7 @@ def test_an_error_of_one_is_heard_by_all(size, kept):
     )
     if size > 1:
         assert all("agree in features" in e for e in errors["columns"])
+        assert all("or all of them chunks of rows" in e for e in errors["chunks"])
         assert all("agree in the parameters" in e and "alpha" in e for e in errors["parameters"])
         assert all(e != "none" for e in errors["X_val"])
     assert errors["callback"][0] == "OSError: the disk is full"

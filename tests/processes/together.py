@@ -74,6 +74,18 @@ def equal_to_one_process():
     rows = sparse.csr_array(np.where(RNG.random((N, 200)) < 0.05, 1.0, 0.0))
     one, model = MLPRegressor(**BASE).fit(rows[UNION], X[UNION, 0]), fit(MLPRegressor(**BASE), rows[MINE], X[MINE, 0])
     found["sparse rows"] = difference(model, one), same_bits(model), True
+
+    def chunks():
+        for first in range(0, len(MINE), 7):
+            yield X[MINE[first : first + 7]], Y[MINE[first : first + 7]]
+
+    for name, parameters in (
+        ("chunks", {}), ("chunks, balanced, standard", dict(class_weight="balanced", normalize="standard")),
+        ("chunks, minmax", dict(normalize="minmax")),
+    ):  # fmt: skip
+        one = MLPClassifier(**BASE | parameters).fit(X[UNION], Y[UNION])
+        model = fit(MLPClassifier(**BASE | parameters), chunks)
+        found[name] = difference(model, one), same_bits(model), model.classes_.tolist() == [0, 1, 2]
     stopped = dict(tol=1e-2, n_iter_no_change=2, max_iter=60, scoring="loss", early_stopping=True)
     own = dict(X_val=X, y_val=Y, sample_weight_val=WEIGHTS)
     one = MLPClassifier(**BASE | stopped).fit(X[UNION], Y[UNION], **own)
@@ -168,6 +180,7 @@ def errors():
         "NaN": lambda: fit(MLPClassifier(**BASE), odd, Y[MINE]),
         "columns": lambda: fit(MLPClassifier(**BASE), X[MINE][:, : 12 - last], Y[MINE]),
         "parameters": lambda: fit(MLPClassifier(**BASE | {"alpha": float(last)}), X[MINE], Y[MINE]),
+        "chunks": lambda: fit(MLPClassifier(**BASE), *((lambda: iter([(X, Y)]),) if last else (X[MINE], Y[MINE]))),
         "callback": lambda: fit(MLPClassifier(callback=fails, **BASE), X[MINE], Y[MINE]),
         "diverged": lambda: fit(MLPRegressor(**BASE | dict(solver="sgd", learning_rate_init=1e9)), X[MINE], X[MINE, 0]),
         "X_val": lambda: fit(MLPClassifier(**BASE), X[MINE], Y[MINE], **({} if last else dict(X_val=X, y_val=Y))),

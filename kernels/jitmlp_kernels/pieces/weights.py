@@ -107,6 +107,23 @@ def update_weights(m, job, unit, op, optimizer, l1):
 
 
 @kernel(WEIGHTS)
+def touch_weights(m, job, unit, op):
+    """Write zeros where the thread's weights, their state and gradients will be: the first to write has a page beside it."""
+    tiles = Tiles(m, job, unit, op)
+    stride = job.state_stride
+    copies = job.gradients // stride + 1
+
+    def visit(i, j, width):
+        for k in m.loop(copies):
+            place = tiles.at(i, j).at(k * stride)
+            for v in m.loop(width):
+                for r in m.loop(TILE_ROWS):
+                    m.store(m.zero(), place.at(v * tiles.panel).at(r * m.lanes))
+
+    tiles.each(visit)
+
+
+@kernel(WEIGHTS)
 def square_weights(m, job, unit, op):
     """Sums of squares of the accumulated gradients, penalty included, one a strip."""
     tiles = Tiles(m, job, unit, op)

@@ -29,6 +29,12 @@ def memory_limit() -> int | None:
     return min(limits, default=None)
 
 
+@cache
+def memory_nodes() -> int:
+    """Memories of the machine, each of which is near some of its cores (Linux; 1 elsewhere)."""
+    return max(1, len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))))
+
+
 def check_memory(layout: Layout, more: int = 0) -> None:
     """Raise MemoryError if a layout, and ``more`` bytes beside it, cannot fit."""
     units = layout.model.layer_units

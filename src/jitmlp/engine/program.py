@@ -295,6 +295,15 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
     return program
 
 
+def touching_program(model: Model, places: Operands) -> Program:
+    """Zeros where the weights will be, written by the threads that own them, in one phase."""
+    program = Program(model.dtype)
+    program.phase(by_rows=False)
+    for place in places.layers:
+        program.call(weights.touch_weights, place.weights)
+    return program
+
+
 def prediction_program(model: Model, places: Operands, kind: Kind) -> Program:
     """Outputs of all rows, in one phase."""
     program = Program(model.dtype)

@@ -15,9 +15,9 @@ from jitmlp.engine.data import Data, address
 from jitmlp.engine.group import ALONE, Group
 from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
-from jitmlp.engine.memory import check_memory
+from jitmlp.engine.memory import check_memory, memory_nodes
 from jitmlp.engine.operands import Operands
-from jitmlp.engine.program import Plan, prediction_program, training_program
+from jitmlp.engine.program import Plan, prediction_program, touching_program, training_program
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
@@ -155,6 +155,8 @@ class Workspace:
         self._jobs: dict[object, Job] = {}
         self._prepared: tuple | None = None  # what the training job was filled in for, and the job
         self._entries: list[np.ndarray] = []  # room for those of a mini-batch of sparse rows
+        if memory_nodes() > 1 and n_threads > 1 and optimizer is not None:
+            self._touch()
 
     # Parameters in and out
 
@@ -546,6 +548,13 @@ class Workspace:
     def _run_alone(self, job: Job) -> None:
         job.fields.n_threads, job.fields.shares = 1, self._share(1)
         job.run_alone()
+
+    def _touch(self) -> None:
+        """Let the threads be the first to write to the weights that they will own."""
+        with interrupts.deferred():
+            job = Job(self, touching_program(self.model, self.operands))
+        job.fields.last_phase = 1
+        self._run(job, self.n_threads)
 
     def _share(self, n_threads: Any) -> int:
         if n_threads not in self._shares:
