@@ -207,6 +207,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from jitmlp import MLPClassifier
 X, y = np.random.default_rng(0).normal(size=(300, 20)), np.arange(300) % 3
+idle = len(os.listdir("/proc/self/task"))  # the import of pyarrow, where pandas finds it, starts a thread
 peak = [0]
 def work(seed):
     model = MLPClassifier((8,), max_iter=5, random_state=seed).fit(X, y)
@@ -214,14 +215,14 @@ def work(seed):
         model.predict(X)
     peak[0] = max(peak[0], len(os.listdir("/proc/self/task")))
 Parallel(16, backend="threading")(delayed(work)(i) for i in range(64))
-print(peak[0], os.cpu_count())
+print(peak[0] - idle, os.cpu_count())
 """
     if not os.path.isdir("/proc/self/task"):
         pytest.skip("threads are counted in /proc")
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
-    peak, cores = map(int, done.stdout.split())
-    assert peak <= 16 + 2 * cores + 2, done.stderr
+    more, cores = map(int, done.stdout.split())
+    assert more < 16 + 2 * cores + 2, done.stderr
 
 
 def test_without_a_free_file_descriptor_the_error_is_the_systems(tmp_path):

@@ -149,6 +149,10 @@ def test_what_is_known_beforehand_is_not_looked_for():
     calls.clear()
     MLPClassifier(**PARAMETERS, normalize="standard").fit(chunks)
     assert calls[0] == 8
+    labels = chunked(X, LABELS)
+    labels.n_rows, labels.classes = N, [0, 1, 2]
+    one = MLPClassifier(**PARAMETERS, shuffle=False).fit(X, LABELS)
+    assert_same(MLPClassifier(**PARAMETERS, shuffle=False).fit(labels), one, 1e-12)
 
 
 def test_validation_rows_stop_and_choose():

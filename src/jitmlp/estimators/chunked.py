@@ -83,7 +83,8 @@ def survey(estimator: Any, chunks: Callable, learns_scaling: bool) -> Survey:
     is_classifier = hasattr(estimator, "predict_proba")
     moments = Moments(estimator.normalize) if learns_scaling and estimator.normalize is not None else None
     balanced = getattr(estimator, "class_weight", None) == "balanced"
-    n_rows, classes = getattr(chunks, "n_rows", None), getattr(chunks, "classes", None)
+    n_rows = getattr(chunks, "n_rows", None)
+    classes = getattr(chunks, "classes", None) if is_classifier else None  # which may have to be read
     known = n_rows is not None and (not is_classifier or classes is not None) and moments is None and not balanced
     first: tuple | None = None
     counts: Counter = Counter()
@@ -104,8 +105,8 @@ def survey(estimator: Any, chunks: Callable, learns_scaling: bool) -> Survey:
     group = current()
     if is_classifier and counts:
         classes = all_labels(np.unique(np.array(list(counts))))
-    elif is_classifier:  # given, or several labels a row
-        classes = all_labels(np.asarray(classes)) if known else first[1]
+    elif is_classifier:  # several labels a row, or given
+        classes = first[1] if np.ndim(first[1]) > 1 else all_labels(np.asarray(classes))
     return Survey(
         first,
         int(n_rows) if known and n_rows is not None else counted,

@@ -22,7 +22,7 @@ from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
 WINDOW_SHARE = 0.125  # of the memory; one window trains, another is read
-PAGE, NEAR = 4096, 8  # bytes; rows
+PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
 # Of Linux. MADV_WILLNEED reads what is named, where a fault reads as much around it as the disk's queue is set to, 8 MB on
 # some: four times the file. MADV_POPULATE_READ maps pages in a call for a block, not in a fault for each 64 KB: 3 GB in
 # 2.0 s of which 0.1 are a core's, instead of 3.0 and 1.4. MADV_PAGEOUT takes what is clean out of the page cache
