@@ -46,6 +46,7 @@ def numbers(n=500):
 def test_rows_of_files_train_like_rows_in_memory(tmp_path, kind, chunk_rows):
     frame, y = mixed(400)
     files = ArrowFiles(write(tmp_path / "t", frame.assign(target=y), kind), "target", chunk_rows=chunk_rows)
+    assert repr(files) == "<ArrowFiles: 3 files, 400 rows, 8 features, target 'target'>"
     assert files.n_rows == 400 and files.classes.tolist() == [0, 1] and files.features == list(frame)
     encoder = TableEncoder().fit(frame)
     assert files.encoder_.get_feature_names_out().tolist() == encoder.get_feature_names_out().tolist()

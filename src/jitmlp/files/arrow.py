@@ -118,6 +118,10 @@ class ArrowFiles(DocumentationLink):
         if encoder != "passthrough":
             self.encoder_ = self._fitted(TableEncoder() if encoder is None else clone(encoder), int(sample_rows))
 
+    def __repr__(self) -> str:
+        files = f"{len(self.paths)} file{'s' if len(self.paths) > 1 else ''}"
+        return f"<ArrowFiles: {files}, {self.n_rows:,} rows, {len(self.features)} features, target {self.target!r}>"
+
     @property
     def classes(self) -> np.ndarray:
         """Values of the target column, each once."""
