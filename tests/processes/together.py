@@ -52,7 +52,7 @@ def same_bits(model):
     return all(other == bits[0] for other in bits)
 
 
-def fit(estimator, X, y, *given, how={}, **more):  # noqa: B006
+def fit(estimator, X, y=None, *given, how={}, **more):  # noqa: B006
     with data_parallel(COMM, **how):
         return estimator.fit(X, y, *given, **more)
 
