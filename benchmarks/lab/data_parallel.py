@@ -164,14 +164,11 @@ def print_link(alone: dict[str, float]) -> None:
             step, exchange, _ = measure(layers, batch, 16 * batch // 2, how)
             if rank:
                 continue
-            rate = 6 * parameters(layers) * batch / 2 / alone[name]
-            itemsize = 2 if how.get("precision") else 4
             # what is averaged are the weights and Adam's two slots
-            sent = 3 * parameters(layers) / 8 if "every" in how else parameters(layers)
-            expected = 2 * latency / how.get("every", 1) + itemsize * sent * 8 / (gbit * 1e9)
-            arithmetic = 6 * parameters(layers) * batch / 2 / rate
+            itemsize = 2 if how.get("precision") else 3 * 4 if how.get("every") else 4
+            expected = model_of_step(layers, 0, 2, 1.0, gbit, latency, itemsize) / how.get("every", 1)
             print(
-                f"| {name}{label} | {1e6 * step:.0f} | {1e6 * (arithmetic + expected):.0f} | {1e6 * exchange:.0f} "
+                f"| {name}{label} | {1e6 * step:.0f} | {1e6 * (alone[name] + expected):.0f} | {1e6 * exchange:.0f} "
                 f"| {1e6 * expected:.0f} |",
                 flush=True,
             )
@@ -239,6 +236,7 @@ def main() -> None:
     parser.add_argument("--overlap", action="store_true")
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--draw", metavar="FILE")
+    parser.add_argument("--rate", type=float, metavar="GFLOPS", help="of a node of the model, instead of measuring one")
     given = parser.parse_args()
     size, rank = MPI.COMM_WORLD.size, MPI.COMM_WORLD.rank
     how = {"precision": given.precision, "every": given.every}
@@ -253,6 +251,11 @@ def main() -> None:
             mean, deviation = accuracy(way)
             if rank == 0:
                 print(f"| {name} | {mean:.4f} | {deviation:.4f} |", flush=True)
+        return
+    if given.rate:
+        print_model(1e9 * given.rate)
+        if given.draw:
+            draw(given.draw, 1e9 * given.rate)
         return
     rates = []
     if rank == 0:

@@ -102,7 +102,7 @@ def test_every_row_is_in_one_window(sizes, multiple, window, shuffled, is_sparse
             yield Chunk(sparse.csr_array(part) if is_sparse else part, part.copy(), part[:, 0].copy())
             first += size
 
-    found, starts = [], Chunks(read, n, 1)
+    found, starts = [], Chunks(read, n)
     shuffle = Blocks(window) if shuffled else False
     with starts.windows(shuffle, np.random.RandomState(0), multiple) as windows:
         for data, order in windows:
@@ -174,6 +174,19 @@ def test_warm_starts_go_on():
     with pytest.raises(ValueError, match="the same classes as in the previous call"):
         model.fit(chunked(X, Y + 1))
     assert_same(model, one, 1e-12)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_fit_goes_on_as_if_it_had_not_stopped(dropout):
+    """After chunks, and after as many rows of an array, whose order says nothing of the chunks'."""
+    parameters = {**PARAMETERS, "warm_start": "continue", "dropout": dropout}
+    whole = MLPClassifier(**parameters).fit(chunked(X, Y))
+    halves = MLPClassifier(**parameters | dict(max_iter=2))
+    for _ in range(2):
+        halves.fit(chunked(X, Y))
+    assert dropout or np.array_equal(whole.coefs_[0], halves.coefs_[0])
+    after_rows = MLPClassifier(**parameters).fit(X, Y).fit(chunked(X, Y))
+    assert len(after_rows.loss_curve_) == 8 and after_rows.loss_curve_[-1] < after_rows.loss_curve_[3]
 
 
 def broken():
@@ -251,7 +264,7 @@ def test_the_next_window_is_read_while_one_trains_and_no_more():
             taken[0] += 50
             yield Chunk(X[:50], Y[:50], None)
 
-    with Chunks(read, 1000, 12).windows(Blocks(100), np.random.RandomState(0), 10) as windows:
+    with Chunks(read, 1000).windows(Blocks(100), np.random.RandomState(0), 10) as windows:
         for data, _ in windows:
             deadline = time.monotonic() + 5
             while taken[0] < min(1000, trained[0] + 200) and time.monotonic() < deadline:

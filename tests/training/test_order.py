@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitmlp import MLPClassifier
+from jitmlp.engine.data import map_of
 from jitmlp.engine.memory import memory_limit
 from jitmlp.training.order import (
     BLOCK_BYTES,
@@ -19,7 +20,6 @@ from jitmlp.training.order import (
     _advise,
     _runs,
     _touch,
-    is_mapped,
     read_ahead,
 )
 
@@ -79,7 +79,7 @@ def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatc
     X, dense, _ = mapped
     touched = []
     monkeypatch.setattr("jitmlp.training.order._touch", lambda X, rows: touched.extend(rows))
-    assert is_mapped(X) and is_mapped(np.asarray(X)[5:]) and not is_mapped(dense)
+    assert map_of(X) is not None and map_of(np.asarray(X)[5:]) is not None and map_of(dense) is None
     order, starts = Blocks(500).order(np.arange(2000), 160, np.random.RandomState(0))
     given = []
     with read_ahead(X, order, starts, 1) as parts:

@@ -8,6 +8,7 @@ matrices that are views. Everything that the kernels rely on is checked here, on
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 from typing import Any, NamedTuple
 
@@ -53,6 +54,19 @@ READABLE = {**{dtype: dtype.name for dtype in ELEMENTS}, np.dtype(bool): "uint8"
 DENSITIES = (0.08, 0.2, 1.0)
 
 
+def map_of(X: Any) -> Any:
+    """The map of a file in which an array lies: a :class:`numpy.memmap`, or an :class:`mmap.mmap`; None for others."""
+    while X is not None and not isinstance(X, (np.memmap, mmap.mmap)):
+        X = getattr(X, "base", None) if not isinstance(X, memoryview) else X.obj
+    return X
+
+
+def file_state(path: Any) -> tuple[int, int]:
+    """Size and age of a file, which are others once it has changed."""
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
+
+
 class MappedFile:
     """The file in which an array lies that is read only, to notice when it changes.
 
@@ -66,18 +80,15 @@ class MappedFile:
     @classmethod
     def of(cls, X: Any) -> MappedFile | None:
         """The file of an array; None for others, and for a map that its owner may write to."""
-        while X is not None and not isinstance(X, np.memmap):
-            X = getattr(X, "base", None)
-        if X is None or X.filename is None or X.mode not in ("r", "c"):
-            return None
-        return cls(X.filename)
+        found = map_of(X)
+        watched = isinstance(found, np.memmap) and found.filename is not None and found.mode in ("r", "c")
+        return cls(found.filename) if watched else None
 
     def _state(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)
+            return file_state(self.path)
         except OSError:  # removed, which leaves the map as it is
             return None
-        return found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
         """Raise ValueError if it has changed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -384,33 +385,19 @@ class Workspace:
         statistics[RUNNING_INVERSE] = 1 / np.sqrt(statistics[RUNNING_VARIANCE] + EPSILON)
         return n_all
 
-    def train_apart(
-        self,
-        data: Data,
-        order: np.ndarray,
-        batch_size: Any,
-        table: np.ndarray,
-        constraints: Constraints,
-        group: Group,
-        first_step: int = 0,
-        seed: Any = 0,
-    ) -> None:
-        """Run as many steps as this process has rows ``order`` for, at most those of ``table``; then the processes average
-        their parameters, and what the optimizer remembers, by their rows.
-
-        Parameters and errors as of :meth:`train`.
-        """
-        loss_before, n = float(self.total[0]), len(order)
+    @contextmanager
+    def averaged(self, group: Group, n_rows: int) -> Iterator[None]:
+        """Average over the processes, by their rows, how parameters and the optimizer's state change inside; add the losses."""
+        loss_before = float(self.total[0])
         state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
         parts = [*self._snapshot_parts(), state]
         before = [part.copy() for part in parts]
-        if n:
-            self.train(data, order, batch_size, table[: -(-n // batch_size)], constraints, first_step, seed)
-        loss, n_all = group.total(float(self.total[0]) - loss_before, n)
+        yield
+        loss, n_all = group.total(float(self.total[0]) - loss_before, n_rows)
         self.total[0] = loss_before + loss
         for part, old in zip(parts, before):
             part -= old  # what is frozen stays to the last bit
-            part *= n / n_all
+            part *= n_rows / n_all
             group.add_gradients(part)
             part += old
         self.load(self.parameters())  # the transposed copies, and what follows from running values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,10 @@ class BaseMLP(Preparation, CallbackSupport):
             raise ValueError("partial_fit trains alone: use fit inside of data_parallel")
         with interrupts.deferred(), group.guard():
             try:
-                problem = one_problem(group, self, self._problem(X, y, sample_weight, incremental, held_out, **more))
+                if len(set(group.gather(are_chunks(X)))) > 1:
+                    raise ValueError("all processes must give rows, or all of them chunks of rows")
+                prepared = partial(prepare, self) if are_chunks(X) else self._prepare
+                problem = one_problem(group, self, prepared(X, y, sample_weight, incremental, held_out, **more))
                 in_task = not incremental and "_callback_fit_ctx" in vars(self)
                 around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
                 fit = self._train(problem, incremental, settings or self, around)
@@ -129,29 +133,6 @@ class BaseMLP(Preparation, CallbackSupport):
                 raise
             self._store(problem, fit)
         return self
-
-    def _problem(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        incremental: bool,
-        held_out: tuple,
-        initial: Any = (None, None),
-        **more: Any,
-    ) -> Problem:
-        """Rows, or chunks of them, as a problem."""
-        group = current()
-        if len(set(group.gather(are_chunks(X)))) > 1:
-            raise ValueError("all processes must give rows, or all of them chunks of rows")
-        if not are_chunks(X):
-            return self._prepare(X, y, sample_weight, incremental, held_out, initial, **more)
-        if incremental:
-            raise TypeError("partial_fit takes rows: call it for each chunk, or give the function to fit")
-        given = [name for name, value in (("y", y), ("sample_weight", sample_weight)) if value is not None]
-        if given:
-            raise ValueError(f"{' and '.join(given)} must come with the chunks, (X, y) or (X, y, sample_weight)")
-        return prepare(self, X, held_out, initial)
 
     def _train(self, problem: Problem, incremental: bool, settings: Any, around: list[Tasks]) -> Fit:
         data, random_state = problem.data, problem.random_state
@@ -195,7 +176,7 @@ class BaseMLP(Preparation, CallbackSupport):
     def _order_to_continue(self, problem: Problem) -> np.ndarray | None:
         """The last order of the rows, if it is one of as many rows as there are now, less those held out."""
         state, n = problem.start.state, problem.data.n_samples
-        if state is None or state.order is None or self.warm_start != "continue":
+        if isinstance(problem.data, Chunks) or state is None or state.order is None or self.warm_start != "continue":
             return None
         # as many as train_test_split holds out
         splits = self.early_stopping and problem.held_out is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,11 +11,11 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import _check_sample_weight
 
-from jitmlp.engine.group import Group, current
+from jitmlp.engine.group import current
 from jitmlp.engine.normalization import Moments
-from jitmlp.estimators.together import all_labels
+from jitmlp.estimators.together import all_labels, balanced_weights
 from jitmlp.estimators.validation import validated
-from jitmlp.training.chunks import Chunk, Chunks, as_chunk
+from jitmlp.training.chunks import Chunk, Chunks
 
 
 def are_chunks(X: Any) -> bool:
@@ -111,33 +110,45 @@ def survey(estimator: Any, chunks: Callable, learns_scaling: bool) -> Survey:
         first,
         int(n_rows) if known and n_rows is not None else counted,
         classes if is_classifier else None,
-        _balanced(group, counts) if balanced else None,
+        balanced_weights(group, counts) if balanced else None,
         None if moments is None else moments.scaling(group),
     )
 
 
-def _balanced(group: Group, counts: Counter) -> dict:
-    """scikit-learn's weights of balanced classes, from how many rows each has."""
-    counts = sum(group.gather(counts), Counter())
-    return {label: counts.total() / (len(counts) * count) for label, count in counts.items()}
-
-
-def prepare(estimator: Any, chunks: Callable, held_out: tuple, initial: Any) -> Any:
-    """The problem of a fit of chunks.
+def prepare(
+    estimator: Any,
+    chunks: Callable,
+    y: Any,
+    sample_weight: Any,
+    incremental: bool,
+    held_out: tuple,
+    initial: Any = (None, None),
+    **validation: Any,
+) -> Any:
+    """The problem of a fit of chunks; what ``_prepare`` is to one of rows.
 
     Raises
     ------
     ValueError
-        For what needs all rows at once: L-BFGS, and ``early_stopping`` without validation data.
+        For what needs all rows at once: L-BFGS, and ``early_stopping`` without validation data; for ``y`` and weights
+        beside the chunks.
+    TypeError
+        For ``partial_fit``.
     """
+    if incremental:
+        raise TypeError("partial_fit takes rows: call it for each chunk, or give the function to fit")
+    given = [name for name, value in (("y", y), ("sample_weight", sample_weight)) if value is not None]
+    if given:
+        raise ValueError(f"{' and '.join(given)} must come with the chunks, (X, y) or (X, y, sample_weight)")
     if estimator.solver == "lbfgs":
         raise ValueError("solver='lbfgs' needs all rows at once, which chunks are not; use a stochastic solver")
     if estimator.early_stopping and held_out[0] is None:
         raise ValueError("early_stopping of chunks needs X_val and y_val")
-    is_first = not hasattr(estimator, "coefs_") or not estimator.warm_start
-    found = survey(estimator, chunks, is_first)
-    problem = estimator._prepare(*found.first, False, held_out, initial, survey=found)
-    reader, task = copy.copy(estimator._draft()), problem.task
+    found = survey(estimator, chunks, not hasattr(estimator, "coefs_") or not estimator.warm_start)
+    if found.classes is not None:
+        validation["classes"] = found.classes
+    problem = estimator._prepare(*found.first, False, held_out, initial, survey=found, **validation)
+    reader, task = estimator._draft(), problem.task
     vars(reader).update(problem.attributes)
     if found.class_weight is not None:
         reader.class_weight = found.class_weight
@@ -149,6 +160,6 @@ def prepare(estimator: Any, chunks: Callable, held_out: tuple, initial: Any) -> 
                 weights = np.asarray(_check_sample_weight(weights, X), np.float64)
             targets = task.encode(y)
             reader._refuse_targets(problem.model.loss, targets)
-            yield as_chunk(X, targets, reader._weigh_classes(weights, task, y, True))
+            yield Chunk(X, targets, reader._weigh_classes(weights, task, y, True))
 
-    return replace(problem, data=Chunks(encoded, found.n_rows, problem.model.n_features))
+    return replace(problem, data=Chunks(encoded, found.n_rows))

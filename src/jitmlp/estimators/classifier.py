@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def weights_by_class(given: Any, classes: Any, y: np.ndarray) -> np.ndarray:
             raise ValueError(f"class_weight has classes that are not there: {unknown}; there are {known}")
         given = {**dict.fromkeys(known, 1.0), **given}
     if given == "balanced" and y.ndim == 1 and not current().is_alone:
-        given = balanced_weights(current(), y)
+        given = balanced_weights(current(), Counter(y.tolist()))
     return compute_sample_weight(given, y)
 
 

@@ -118,8 +118,6 @@ class Preparation(Prediction):
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         draft = self._draft()
-        if survey is not None and survey.classes is not None:
-            validation = {"classes": survey.classes}
         X, y, task = self._validate_input(draft, X, y, incremental, first, **validation)
         encoded = task.encode(y)
         if not first:

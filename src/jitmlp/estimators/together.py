@@ -21,9 +21,9 @@ def all_labels(y: np.ndarray) -> np.ndarray:
     return y if group.is_alone or y.ndim > 1 else np.unique(group.join(np.unique(y)))
 
 
-def balanced_weights(group: Group, y: np.ndarray) -> dict:
-    """``class_weight='balanced'`` over the rows of all processes."""
-    counts: Counter = sum(group.gather(Counter(y.tolist())), Counter())
+def balanced_weights(group: Group, own: Counter) -> dict:
+    """``class_weight='balanced'`` over the rows of all processes, from how many of this one's each class has."""
+    counts: Counter = sum(group.gather(own), Counter())
     return {label: counts.total() / (len(counts) * count) for label, count in counts.items()}
 
 

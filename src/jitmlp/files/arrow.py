@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from jitmlp.engine.data import file_state
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.tabular.encoder import TableEncoder
 
@@ -93,7 +94,7 @@ class ArrowFiles(DocumentationLink):
             raise ValueError(f"encoder must be a TableEncoder, 'passthrough' or None, got {encoder!r}")
         self.paths = _files(path)
         self.target, self.sample_weight, self.chunk_rows = target, sample_weight, int(chunk_rows)
-        self._states = {file: _state(file) for file in self.paths}
+        self._states = {file: file_state(file) for file in self.paths}
         self._parts: list[Part] = []
         names: dict[Path, list[str]] = {}
         for file in self.paths:
@@ -151,7 +152,7 @@ class ArrowFiles(DocumentationLink):
         reader = None
         for part in parts:
             if reader is None or reader.path != part.path:
-                if _state(part.path) != self._states[part.path]:
+                if file_state(part.path) != self._states[part.path]:
                     raise ValueError(f"{part.path} has changed since it was first read")
                 reader = _Reader(part.path)
             seen = 0
@@ -240,11 +241,6 @@ def _files(given: Any) -> list[Path]:
     if not found:
         raise ValueError(f"{', '.join(map(str, paths))} has no files that end with {', '.join(PARQUET + ARROW)}")
     return found
-
-
-def _state(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 def _plain(table: Any, name: str) -> np.ndarray:

@@ -15,12 +15,11 @@ import numpy as np
 from scipy import sparse
 
 from jitmlp.engine import interrupts
-from jitmlp.engine.data import Data, readable
-from jitmlp.training.order import Blocks
+from jitmlp.engine.data import Data
+from jitmlp.training.order import WAIT, Blocks, beside
 
 WINDOWS = 2  # that exist at a time
 UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
-WAIT = 0.05  # seconds after which one who waits looks for what else there is to do
 
 
 class Chunk(NamedTuple):
@@ -97,12 +96,12 @@ class Chunks:
     read : callable
         ``read(random_state)`` begins anew and gives an iterator of :class:`Chunk`; the generator, None for the chunks'
         own order, puts them in another order where that can be.
-    n_samples, n_features : int
-        Rows of an epoch, and their length.
+    n_samples : int
+        Rows of an epoch.
     """
 
-    def __init__(self, read: Callable[[Any], Iterator[Chunk]], n_samples: int, n_features: int) -> None:
-        self.read, self.n_samples, self.n_features = read, n_samples, n_features
+    def __init__(self, read: Callable[[Any], Iterator[Chunk]], n_samples: int) -> None:
+        self.read, self.n_samples = read, n_samples
         self._rooms: list[Window | None] = [None] * WINDOWS  # kept from epoch to epoch: new memory is slow
 
     @contextmanager
@@ -152,13 +151,8 @@ class Chunks:
                 window.clear()
                 empty.put(window)
 
-        thread = threading.Thread(target=fill, name="jitmlp-chunks", daemon=True)
-        thread.start()
-        try:
+        with beside(fill, "jitmlp-chunks", done, timeout=1.0):  # one that waits for the user's iterator is left behind
             yield windows()
-        finally:
-            done.set()
-            thread.join(timeout=1.0)  # one that waits for the user's iterator is left behind
 
     def _filled(
         self, shuffle: Any, seeds: Any, multiple: int, empty: queue.Queue[Window | None], done: threading.Event
@@ -219,8 +213,3 @@ def _words(chunk: Chunk) -> str:
         f"{'sparse' if is_sparse else 'dense'} {dtype} with {n_features} features, targets {target} of shape {shape} a row, "
         f"{'with' if weighted else 'without'} sample weights"
     )
-
-
-def as_chunk(X: Any, y: np.ndarray, sample_weight: np.ndarray | None) -> Chunk:
-    """A chunk as the kernels can read it."""
-    return Chunk(readable(X), y, sample_weight)

@@ -11,13 +11,14 @@ import errno
 import mmap
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitmlp.engine import interrupts
+from jitmlp.engine.data import map_of
 from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
@@ -75,15 +76,6 @@ class Blocks(NamedTuple):
         return order, np.array(starts)
 
 
-def is_mapped(X: Any) -> bool:
-    """Whether an array lies in a file."""
-    while X is not None:
-        if isinstance(X, (np.memmap, mmap.mmap)):
-            return True
-        X = getattr(X, "base", None) if not isinstance(X, memoryview) else X.obj
-    return False
-
-
 @contextmanager
 def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> Iterator[Iterator[np.ndarray]]:
     """The rows of each window once it has been read; the next one is read while it trains.
@@ -101,22 +93,21 @@ def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> 
     multiple : int
         So many rows, or a multiple, are given at a time, but for the last.
     """
-    if not isinstance(X, np.ndarray) or not is_mapped(X):
+    if not isinstance(X, np.ndarray) or map_of(X) is None:
         yield iter([order])
         return
     n_windows = len(starts) - 1
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
     is_read = [threading.Event() for _ in windows]
-    moved, done = threading.Event(), threading.Event()
-    trained = [0]
+    wanted, done = threading.Semaphore(2), threading.Event()  # the first, and one ahead
     is_large = X.nbytes > (memory_limit() or 2**32) / 2
 
     def read() -> None:
         try:
             for k in range(n_windows):
-                while trained[0] < k - 1 and not done.is_set():
-                    moved.wait(WAIT)
-                    moved.clear()
+                while not wanted.acquire(timeout=WAIT):
+                    if done.is_set():
+                        return
                 if k > 1 and is_large:
                     for run in _runs(windows[k - 2]):
                         _advise(X[run[0] : run[-1] + 1], PAGE_OUT)
@@ -128,21 +119,27 @@ def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> 
 
     def parts() -> Iterator[np.ndarray]:
         for k in range(n_windows):
-            trained[0] = k
-            moved.set()
+            if k:
+                wanted.release()
             while not is_read[k].wait(WAIT):
                 interrupts.answer_pending()
             last = len(order) if k == n_windows - 1 else starts[k + 1] // multiple * multiple
             yield order[starts[k] // multiple * multiple : last]
 
-    thread = threading.Thread(target=read, name="jitmlp-read-ahead", daemon=True)
+    with beside(read, "jitmlp-read-ahead", done):
+        yield parts()
+
+
+@contextmanager
+def beside(work: Callable[[], None], name: str, done: threading.Event, timeout: float | None = None) -> Iterator[None]:
+    """Do work in a thread of its own, which is told when it is no longer wanted, and waited for so many seconds."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     try:
-        yield parts()
+        yield
     finally:
         done.set()
-        moved.set()
-        thread.join()
+        thread.join(timeout)
 
 
 def _read(X: np.ndarray, rows: np.ndarray, done: threading.Event) -> None:

@@ -178,24 +178,26 @@ def train(
 def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: Any) -> np.ndarray | None:
     """One epoch, and what it leaves in the run; returns the rows in their new order."""
     trainer = run.trainer
-    reading: Any = nullcontext()
+    reading: Any
     multiple = trainer.batch_size * (1 if trainer.shares is None else trainer.shares.group.every)
-    if rows is None or isinstance(data, Chunks):
-        assert isinstance(data, Chunks)
-        reading = data.windows(shuffle, run.random_state, multiple)
-    elif isinstance(shuffle, Blocks):
-        rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-        reading = read_ahead(data.X, rows, starts, multiple)
-    elif shuffle:
-        drawn = np.arange(len(rows))
-        run.random_state.shuffle(drawn)
-        rows = rows[drawn]
+    if isinstance(data, Chunks):
+        reading, n_rows = data.windows(shuffle, run.random_state, multiple), data.n_samples
+    else:
+        assert rows is not None
+        if isinstance(shuffle, Blocks):
+            rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
+            reading = read_ahead(data.X, rows, starts, multiple)
+        else:
+            if shuffle:
+                drawn = np.arange(len(rows))
+                run.random_state.shuffle(drawn)
+                rows = rows[drawn]
+            reading = nullcontext([rows])
+        n_rows = len(rows)
     start = time.perf_counter()
     with reading as parts:
-        if rows is None or isinstance(data, Chunks):
-            run.loss = trainer.run_epoch(parts, data.n_samples)
-        else:
-            run.loss = trainer.run_epoch([(data, rows)] if parts is None else ((data, p) for p in parts), len(rows))
+        with_data = parts if isinstance(data, Chunks) else ((data, part) for part in parts)
+        run.loss = trainer.run_epoch(with_data, n_rows)
     run.seconds.append(time.perf_counter() - start)
     run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
     run.rates.append(run.rate)

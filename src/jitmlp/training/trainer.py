@@ -138,9 +138,9 @@ class Trainer:
 
     def _run_shared_epoch(self, parts: Iterable[tuple[Data, np.ndarray]], shares: Shares) -> float:
         """The same with the rows of other processes: steps, each with an exchange, or as many as there are between two."""
-        recipe, workspace, size, every = self.recipe, self.workspace, self.batch_size, shares.group.every
-        steps = workspace.train_with_others if every == 1 else workspace.train_apart
-        seed = self.seed + shares.group.rank  # masks of dropout: other rows, other masks
+        recipe, workspace, size, group = self.recipe, self.workspace, self.batch_size, shares.group
+        every = group.every
+        seed = self.seed + group.rank  # masks of dropout: other rows, other masks
         rates = recipe.rate.rates(self.rate, self.steps, shares.n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates, self.n_rows = rates, shares.n_all
         table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + shares.n_steps, dtype=float))
@@ -148,12 +148,18 @@ class Trainer:
         pieces = _pieces(parts, every * size)
         for first, (data, rows) in zip(range(0, shares.n_steps, every), pieces):
             part = table[first : first + every]
-            steps(data, rows, size, part, recipe.constraints, shares.group, self.steps, seed)
+            if every == 1:
+                workspace.train_with_others(data, rows, size, part, recipe.constraints, group, self.steps, seed)
+            else:
+                with workspace.averaged(group, len(rows)):
+                    if len(rows):  # as many steps as they are for
+                        mine = part[: -(-len(rows) // size)]
+                        workspace.train(data, rows, size, mine, recipe.constraints, self.steps, seed)
             self.steps += len(part)
             self.divergence.check_chunk(rates[first], shares.n_all)
             interrupts.answer_pending()
-        shares.group.check_same("weights", workspace.memory[: workspace.layout.state_stride])
-        return workspace.take_loss(shares.group) / shares.n_all
+        group.check_same("weights", workspace.memory[: workspace.layout.state_stride])
+        return workspace.take_loss(group) / shares.n_all
 
     def _table(self, rates: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The optimizer's coefficients of steps, for all parameters or for each layer's weights and vectors."""
