@@ -59,7 +59,7 @@ def test_the_page_of_many_processes_has_the_numbers_of_its_model():
     for (name, gbit, cells), layers in zip(lines, [v[0] for v in data_parallel.MODELLED.values() for _ in range(3)]):
         for nodes, rows in zip(data_parallel.NODES, cells.split(" | ")):
             expected = data_parallel.batch_for(layers, nodes, rate, int(gbit))
-            assert abs(int(rows.replace(",", "")) - expected) <= 1 + 0.01 * expected, (name, gbit, nodes)
+            assert abs(int(rows.replace(",", "")) - expected) <= 1e-3 * expected, (name, gbit, nodes)
             step = data_parallel.model_of_step(layers, expected, nodes, rate, int(gbit))
             assert 0.8 <= 6 * data_parallel.parameters(layers) * expected / nodes / rate / step < 0.81 or expected < 60
 
