@@ -98,6 +98,7 @@ def make_network(
     dropout=(),
     batch_norm=False,
     optimizer=None,
+    scaling=None,
     **options,
 ):
     """A network with random parameters, and copies of them."""
@@ -112,6 +113,7 @@ def make_network(
         np.dtype(dtype),
         LOSS_NAMES[loss].default,
         input_dropout=rates[0],
+        scaling=scaling,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

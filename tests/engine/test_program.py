@@ -69,7 +69,7 @@ def ranges(network, job, data, arrays):
         network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
         network._layer_penalties,
         network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
-        *network._entries,
+        *network._entries, *network._lists.values(),
         *(a for a in (network._scaling[0] or []) if a is not None),
     ]  # fmt: skip
     known += [] if network._scaling[1] is None else [network._scaling[1]]
@@ -120,6 +120,13 @@ def few_entries(X):
     return sparse.csr_matrix((values[::-1][order], columns[order], starts), X.shape)
 
 
+def mostly_zeros(X):
+    """Few other numbers, in the last row and column too."""
+    X = np.where(np.random.default_rng(3).random(X.shape) < 0.04, X, 0)
+    X[-1, -1] = 1
+    return X
+
+
 CASES = {
     "plain": {},
     "narrow": {"units": (1, 1, 1)},
@@ -133,6 +140,8 @@ CASES = {
     "sparse, by entries": {"units": (40, 9, 3), "form": few_entries},
     "sparse, by entries, large batch": {"units": (40, 9, 3), "form": few_entries, "rows": 1030, "n": 1030},
     "large batch": {"rows": 1030, "n": 1030},
+    "zeros left out": {"units": (43, 17, 3), "form": mostly_zeros, "n": 130},
+    "zeros left out, large batch": {"units": (43, 17, 3), "form": mostly_zeros, "rows": 1030, "n": 1030},
 }
 
 
@@ -154,7 +163,7 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
             job = network.training_job(data, constraints)
             job.set(
                 **network.asked(constraints, table), **data.fields, **data.training_fields,
-                **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n,
+                **network._room_for_entries(data, rows), **network._room_for_lists(data, True), order=order.ctypes.data, n_order=n,
                 batch_size=rows, first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip

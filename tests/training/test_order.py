@@ -44,6 +44,11 @@ def test_every_row_is_taken_once_and_windows_are_of_whole_blocks(n, window, row_
         assert ((taken == 0) | (taken == whole)).all()
 
 
+def test_the_first_of_several_windows_are_small():
+    order, starts = Blocks(8000).order(np.arange(40_000), 2**19, np.random.RandomState(0))
+    assert np.diff(starts)[:5].tolist() == [1000, 2000, 4000, 8000, 8000]
+
+
 def test_all_rows_in_one_window_are_shuffled_as_well_as_any():
     order, starts = Blocks().order(np.arange(1000), 8, np.random.RandomState(0))
     assert starts.tolist() == [0, 1000] and abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
@@ -93,7 +98,7 @@ def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatc
             time.sleep(0.02)
             assert len(touched) == starts[min(k + 2, len(starts) - 1)]  # one window ahead, not more
             given.append(part)
-    assert len(given) == len(starts) - 1 == 5
+    assert len(given) == len(starts) - 1 == 7
     with read_ahead(dense, order, starts, 1) as parts:
         np.testing.assert_array_equal(next(parts), order)
     assert len(touched) == 2000

@@ -27,7 +27,7 @@ class Block(NamedTuple):
         return self.start.at(row * self.row).at(panel * self.panel)
 
 
-def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None):
+def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=None, beside=0):
     """One tile of the product, of a shape known when the kernel is made.
 
     Parameters
@@ -41,16 +41,23 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None):
     depth : number of ``k``
     ahead : (pointer, step), optional
         Memory to ask for, so many bytes further with every ``k``.
+    places : pointer, optional
+        The ``depth`` numbers that are taken as ``k``; all from 0 on without.
+    beside : int
+        Bytes from what is read of ``a`` to what is asked for meanwhile, 0 for nothing.
     """
     cells = [(r, v) for r in range(rows) for v in range(panels)]
     sums = [m.variable(m.load(init.at(r, v))) for r, v in cells]
     b_panels = [b.start.at(v * b.panel) for v in range(panels)]
-    for k in m.loop(depth):
+    for n in m.loop(depth):
+        k = n if places is None else m.read(places.at(n))
         b_row, a_column = k * b.row, k * a_step
         vectors = [m.load(panel.at(b_row)) for panel in b_panels]
         scales = [m.broadcast(row.at(a_column)) for row in a_rows]
         if ahead is not None:
-            m.prefetch(ahead[0].byte(k * ahead[1]))
+            m.prefetch(ahead[0].byte(n * ahead[1]))
+        if beside:
+            m.prefetch(a_rows[0].at(a_column).byte(beside))
         for (r, v), total in zip(cells, sums):
             total.set(fma(scales[r], vectors[v], total.get()))
     for (r, v), total in zip(cells, sums):

@@ -21,6 +21,7 @@ from jitmlp_kernels.pieces.records import (
 )
 from jitmlp_kernels.pieces.sparse import SparseProduct
 from jitmlp_kernels.pieces.tiles import WEIGHTS, Ahead, Product, Tiles, Update, finisher, penalties
+from jitmlp_kernels.pieces.zeros import SomeRows
 from jitmlp_kernels.trace.functions import fma, sqrt, where
 from jitmlp_kernels.trace.target import TILE_ROWS
 
@@ -53,10 +54,13 @@ def exchanged_scale(m, job, unit, op):
     unit.scale = where(total != 0.0, 1.0 / where(total != 0.0, total, 1.0), 0.0)
 
 
+GRADIENTS = {"all": Product, "some": SomeRows, "entries": SparseProduct}  # by what of the inputs is multiplied
+
+
 @kernel(WEIGHTS)
-def step_weights(m, job, unit, op, optimizer, l1, sparse):
+def step_weights(m, job, unit, op, optimizer, l1, inputs):
     """Gradient and update, tile by tile."""
-    tiles, gradients = Tiles(m, job, unit, op), (SparseProduct if sparse else Product)(m, job, unit, op)
+    tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op)
     update = Update(m, job, unit, op.layer, optimizer, penalized=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
     ahead = Ahead(m, job, unit, op, tiles)
@@ -79,9 +83,9 @@ def step_weights(m, job, unit, op, optimizer, l1, sparse):
 
 
 @kernel(WEIGHTS)
-def accumulate_weights(m, job, unit, op, sparse):
+def accumulate_weights(m, job, unit, op, inputs):
     """The gradient of the block's rows, added to that of the blocks before."""
-    tiles, gradients = Tiles(m, job, unit, op), (SparseProduct if sparse else Product)(m, job, unit, op)
+    tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op)
     later = unit.block > 0
 
     def visit(i, j, width):

@@ -157,6 +157,11 @@ class Emitter:
         left = self.spread_bits(units - first)
         return Mask(self.builder, (self.lane_numbers() < left).value, self.vector)
 
+    def nonzero_lanes(self, lanes):
+        """A whole number with a bit for each lane, the first one lowest: whether it is not zero, NaN included."""
+        mask = self.builder.bitcast((lanes != 0.0).value, ir.IntType(self.lanes))
+        return Whole(self.builder, self.builder.zext(mask, INT64))
+
     def lane(self, lanes, number):
         """The number in one lane."""
         return lanes.lane(number)
@@ -256,7 +261,8 @@ class Emitter:
             number = number if isinstance(number, Lanes) else self.double(number)
             value = self._round(number, element_type(pointer.dtype)).value
         else:
-            value = self.whole(number).value
+            value, element = self.whole(number).value, element_type(pointer.dtype)
+            value = value if element == INT64 else self.builder.trunc(value, element)
         self.builder.store(value, pointer.address, align=pointer.align)
 
     def broadcast(self, pointer):

@@ -156,6 +156,10 @@ class Interpreter:
         """Which lanes of the vector at index ``first`` of a row hold one of its ``units``."""
         return np.arange(self.lanes) < units - first
 
+    def nonzero_lanes(self, lanes):
+        """A whole number with a bit for each lane, the first one lowest: whether it is not zero, NaN included."""
+        return sum(1 << int(i) for i in np.flatnonzero(lanes))
+
     def lane(self, lanes, number):
         """The number in one lane."""
         return lanes[number]

@@ -230,6 +230,12 @@ class Whole(Number):
     def __mod__(self, other):
         return self._emit("srem", self, other)
 
+    def __and__(self, other):
+        return self._emit("and_", self, other)
+
+    def __or__(self, other):
+        return self._emit("or_", self, other)
+
     def __xor__(self, other):
         return self._emit("xor", self, other)
 

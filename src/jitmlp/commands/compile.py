@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.engine.data import DENSITIES, Kind
+from jitmlp.engine.data import DENSITIES, FILLS, Kind
 from jitmlp.engine.job import DRIVER
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.operands import Operands
@@ -86,6 +86,7 @@ def _pieces(model: Model, kind: Kind, optimizer: OptimizerRule, plan: Plan = SIM
 def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     """The pieces for networks of one dtype, each once."""
     dense, classes = Kind("float64", "", True, 1.0, "classes", True), "classes"
+    many_zeros = Kind("float64", "", True, FILLS[0], "classes", True)
     few_entries = Kind("float64", "int32", True, DENSITIES[0], "classes", True)
     pairs = (
         list(product([row.name for row in LOSSES], [row.name for row in ACTIVATIONS])) if everything else USUAL_PAIRS
@@ -96,11 +97,12 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     plans = [Plan(), Plan(blocks=2)]
     if everything:
         plans += [Plan(l1=True), Plan(blocks=2, l1=True), Plan(clip_norm=True), Plan(max_norm=True)]
+    kinds = dense, many_zeros, few_entries
     basic = _model(dtype, "relu", "log_loss", "softmax")
     found: list[Iterable[Piece]] = [
         *(_pieces(_model(dtype, "relu", loss, output), dense, OPTIMIZER_NAMES["adam"]) for loss, output in pairs),
         *(_pieces(_model(dtype, name, "log_loss", "softmax"), dense, OPTIMIZER_NAMES["adam"]) for name in activations),
-        *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in plans for kind in (dense, few_entries)),
+        *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in plans for kind in kinds),
     ]
     scalings = [None, Scaling(np.zeros(4), np.ones(4))] if everything else [None]
     for element, scaling in product(elements, scalings):

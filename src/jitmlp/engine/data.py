@@ -16,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from jitmlp_kernels.pieces.gather import ELEMENTS
+from jitmlp_kernels.trace.target import TILE_ROWS
 
 
 class Kind(NamedTuple):
@@ -30,8 +31,8 @@ class Kind(NamedTuple):
     contiguous : bool
         Whether the columns of a row are neighbours.
     density : float
-        The least of ``DENSITIES`` that the share of a sparse matrix's cells that are stored does not exceed; 1 for
-        dense rows.
+        The least of ``DENSITIES`` that the share of a sparse matrix's cells that are stored does not exceed; of dense
+        rows the least of ``FILLS`` that the share of tiles that are not all zeros does not.
     target : str
         dtype of the targets; "classes" for class numbers, empty for none.
     target_contiguous : bool
@@ -52,6 +53,22 @@ READABLE = {**{dtype: dtype.name for dtype in ELEMENTS}, np.dtype(bool): "uint8"
 # Shares of a sparse matrix's cells that are stored up to which it is faster to go through its entries than to spread its
 # rows over zeros: into a layer of one vector's width, into wider ones (benchmarks/lab/density.py), and all
 DENSITIES = (0.08, 0.2, 1.0)
+
+
+# Shares of the columns in which one of TILE_ROWS rows is not zero, rounded up to these
+FILLS = (0.05, *(k / 10 for k in range(1, 11)))
+SAMPLE_TILES = 16  # that are looked at
+
+
+def fill_of(X: np.ndarray) -> float:
+    """How much of dense rows is left if tiles that are all zeros are left out, from a sample; 1 where rows are few."""
+    if len(X) < SAMPLE_TILES * TILE_ROWS or X.shape[1] < TILE_ROWS:
+        return 1.0
+    rows = np.linspace(0, len(X) - 1, SAMPLE_TILES * TILE_ROWS).astype(np.int64)
+    is_filled = X[rows] != 0
+    of_rows = is_filled.reshape(TILE_ROWS, SAMPLE_TILES, -1).any(axis=0).mean()  # a tile's rows are from everywhere
+    of_columns = np.logical_or.reduceat(is_filled, np.arange(0, X.shape[1], TILE_ROWS), axis=1).mean()
+    return next(fill for fill in FILLS if (of_rows + of_columns) / 2 <= fill)
 
 
 def map_of(X: Any) -> Any:
@@ -154,7 +171,7 @@ class Data:
         else:
             row, column = X.strides
             contiguous = column == X.itemsize or self.n_features == 1
-            self.reading = (READABLE[X.dtype], "", contiguous, 1.0)
+            self.reading = (READABLE[X.dtype], "", contiguous, fill_of(X))
             self._kept = [X]
             self.fields = {"x": address(X), "x_row": row, "x_column": column}
             if contiguous:

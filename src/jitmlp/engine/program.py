@@ -19,8 +19,13 @@ from jitmlp_kernels.pieces import batch_norm, gather, rows, vectors, weights
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
 from jitmlp_kernels.pieces.sparse import sort_entries, sparse_product
+from jitmlp_kernels.pieces.zeros import find_rows, product_of_some
 from jitmlp_kernels.rules.optimizers import OptimizerRule
-from jitmlp_kernels.trace.target import VECTOR_BYTES
+from jitmlp_kernels.trace.target import TILE_PANELS, VECTOR_BYTES
+
+# To look for zeros takes this share of what a first layer of one tile's width takes; up to what is left of the inputs, the
+# look included, it pays (benchmarks/lab/density.py)
+LOOK, MOST_FILLED = 0.35, 0.85
 
 
 class Plan(NamedTuple):
@@ -122,9 +127,28 @@ class Program:
 def _entries(model: Model, kind: Kind) -> dict[str, str]:
     """Element and index type of sparse rows that the first layer goes through entry by entry; else nothing."""
     narrow = model.layers[0].units * model.dtype.itemsize <= VECTOR_BYTES
-    if kind.density > DENSITIES[0 if narrow else 1] or model.scaling is not None or model.input_dropout:
+    if (
+        not kind.indices
+        or kind.density > DENSITIES[0 if narrow else 1]
+        or model.scaling is not None
+        or model.input_dropout
+    ):
         return {}
     return {"element": kind.element, "index": kind.indices}
+
+
+def leaves_out_zeros(model: Model, kind: Kind) -> bool:
+    """Whether the first layer leaves out what of dense rows is zero, which takes a look at all."""
+    if kind.indices:
+        return False
+    shifted = 0.0 if model.scaling is None else np.mean(model.scaling.shift != 0)
+    tiles = -(-model.layers[0].units * model.dtype.itemsize // (TILE_PANELS * VECTOR_BYTES))
+    return bool(kind.density + shifted + LOOK / tiles <= MOST_FILLED)
+
+
+def _inputs_way(model: Model, kind: Kind) -> str:
+    """What of the inputs the first layer multiplies: see ``GRADIENTS``."""
+    return "entries" if _entries(model, kind) else "some" if leaves_out_zeros(model, kind) else "all"
 
 
 def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
@@ -142,9 +166,13 @@ def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool
         )
 
 
-def _sort_entries(program: Program, places: Operands, entries: dict[str, str]) -> None:
-    if entries:
-        program.call(sort_entries, places.layers[0].weights, **entries)
+def _find_inputs(program: Program, model: Model, places: Operands, kind: Kind) -> None:
+    """What the first layer's gradient needs to know of where its inputs are not zero."""
+    way = _inputs_way(model, kind)
+    if way == "entries":
+        program.call(sort_entries, places.layers[0].weights, **_entries(model, kind))
+    elif way == "some":
+        program.call(find_rows, places.layers[0].weights)
 
 
 def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
@@ -169,6 +197,8 @@ def _forward(
         place = places.layers[l]
         if l == 0 and entries:
             program.call(sparse_product, place.forward, **entries)
+        elif l == 0 and leaves_out_zeros(model, kind):
+            program.call(product_of_some, place.forward)
         else:
             program.call(product, place.forward)
         if layer.batch_norm:
@@ -218,12 +248,10 @@ def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -
         program.call(rows.activation_backward, place.slope, activation=layer.activation)
 
 
-def _update(
-    program: Program, model: Model, places: Operands, optimizer: OptimizerRule, plan: Plan, entries: dict[str, str]
-) -> None:
+def _update(program: Program, model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> None:
     """The update, in one phase or in several; it takes the gradients as they come, or as they have been accumulated."""
     if plan.direct and plan.trains(0)[0]:
-        _sort_entries(program, places, entries)
+        _find_inputs(program, model, places, kind)
     if plan.clip_norm:
         for l, layer in enumerate(model.layers):
             place, (trains_weights, trains_vectors) = places.layers[l], plan.trains(l)
@@ -236,7 +264,8 @@ def _update(
         program.phase(by_rows=False)
         program.call(weights.clip_factor)
     for l, layer in enumerate(model.layers):
-        _update_layer(program, l, layer, places.layers[l], optimizer, plan, bool(entries and l == 0))
+        inputs = "all" if l else _inputs_way(model, kind)
+        _update_layer(program, l, layer, places.layers[l], optimizer, plan, inputs)
     if plan.max_norm:
         program.phase(by_rows=False)
         for l, place in enumerate(places.layers):
@@ -244,20 +273,21 @@ def _update(
                 program.call(weights.limit_norms, place.norms)
 
 
-def _accumulate(program: Program, places: Operands, plan: Plan, entries: dict[str, str]) -> None:
+def _accumulate(program: Program, model: Model, places: Operands, kind: Kind, plan: Plan) -> None:
     """The gradients of a block's rows, added to those of the blocks before."""
     if plan.trains(0)[0]:
-        _sort_entries(program, places, entries)
+        _find_inputs(program, model, places, kind)
     for l, place in enumerate(places.layers):
         trains_weights, trains_vectors = plan.trains(l)
         if trains_vectors:
             program.call(vectors.accumulate_bias, place.bias)
         if trains_weights:
-            program.call(weights.accumulate_weights, place.weights, sparse=bool(entries and l == 0))
+            inputs = "all" if l else _inputs_way(model, kind)
+            program.call(weights.accumulate_weights, place.weights, inputs=inputs)
 
 
 def _update_layer(
-    program: Program, l: int, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, plan: Plan, sparse: bool
+    program: Program, l: int, layer: Layer, place: LayerOperands, optimizer: OptimizerRule, plan: Plan, inputs: str
 ) -> None:
     trains_weights, trains_vectors = plan.trains(l)
     if trains_vectors:
@@ -268,14 +298,14 @@ def _update_layer(
         for vector in place.batch_norm_vectors if layer.batch_norm else ():
             program.call(vectors.update_vector, vector, optimizer=optimizer)
     if trains_weights and plan.direct:
-        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=plan.l1, sparse=sparse)
+        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=plan.l1, inputs=inputs)
     elif trains_weights:
         program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1)
 
 
 def training_program(model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> Program:
     """One mini-batch step."""
-    program, entries = Program(model.dtype), _entries(model, kind)
+    program = Program(model.dtype)
     lowest = next(l for l in range(len(model.layers)) if any(plan.trains(l)))
     for block in range(plan.blocks):
         program.phase(by_rows=True, block=block)
@@ -284,14 +314,14 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         _backward(program, model, places, lowest, plan.exchanges)
         program.phase(by_rows=False, block=block)
         if not plan.direct:
-            _accumulate(program, places, plan, entries)
+            _accumulate(program, model, places, kind, plan)
     if plan.exchanges:
         program.exchange("gradients")
         program.phase(by_rows=False)
         program.call(weights.exchanged_scale)
     else:
         program.call(weights.mini_batch_totals)
-    _update(program, model, places, optimizer, plan, entries)
+    _update(program, model, places, kind, optimizer, plan)
     return program
 
 

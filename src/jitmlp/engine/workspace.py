@@ -18,7 +18,7 @@ from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.memory import check_memory, memory_nodes
 from jitmlp.engine.operands import Operands
-from jitmlp.engine.program import Plan, prediction_program, touching_program, training_program
+from jitmlp.engine.program import Plan, leaves_out_zeros, prediction_program, touching_program, training_program
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
@@ -36,7 +36,9 @@ from jitmlp_kernels.pieces.batch_norm import (
     VECTORS,
 )
 from jitmlp_kernels.pieces.records import GROUP_ROWS, UNIT_BYTES
+from jitmlp_kernels.pieces.zeros import BLOCK, COLUMNS, GROUP_TILES, HEAD, NUMBER
 from jitmlp_kernels.rules.optimizers import OptimizerRule
+from jitmlp_kernels.trace.target import TILE_ROWS
 
 FIRST_ROWS = np.arange(GROUP_ROWS)  # the order of a small prediction
 FIRST_ADDRESS = FIRST_ROWS.ctypes.data
@@ -156,6 +158,7 @@ class Workspace:
         self._jobs: dict[object, Job] = {}
         self._prepared: tuple | None = None  # what the training job was filled in for, and the job
         self._entries: list[np.ndarray] = []  # room for those of a mini-batch of sparse rows
+        self._lists: dict[str, np.ndarray] = {}  # which columns and rows of a mini-batch are not zero
         if memory_nodes() > 1 and n_threads > 1 and optimizer is not None:
             self._touch()
 
@@ -436,6 +439,7 @@ class Workspace:
                 **data.fields,
                 **data.training_fields,
                 **self._room_for_entries(data, batch_size),
+                **self._room_for_lists(data, training=True),
                 batch_size=batch_size,
             )
             self._prepared = known = (weakref.ref(data), constraints, batch_size, table.shape[1:], job)
@@ -467,6 +471,21 @@ class Workspace:
         rows, values, ends = self._entries
         places = {"entry_rows": rows, "entry_values": values, "column_ends": ends}
         return {**{name: array.ctypes.data for name, array in places.items()}, "room": len(rows)}
+
+    def _room_for_lists(self, data: Data, training: bool) -> dict[str, int]:
+        """Fields for where it is written which columns and rows are not zero."""
+        if not leaves_out_zeros(self.model, data.kind):
+            return {}
+        place, size = self.layout.layers[0], HEAD + self.layout.block_rows
+        if not self._lists:
+            blocks = -(-place.fan_in // BLOCK)
+            self._lists["columns"] = np.zeros((self.n_threads, GROUP_TILES, blocks, COLUMNS), NUMBER)
+        fields = {"columns": self._lists["columns"].ctypes.data}
+        if training:
+            if "rows" not in self._lists:
+                self._lists["rows"] = np.zeros((place.fan_in_padded // TILE_ROWS, size), NUMBER)
+            fields |= {"strip_rows": self._lists["rows"].ctypes.data, "strip_rows_stride": size}
+        return fields
 
     def _checked_order(self, data: Data, order: np.ndarray) -> np.ndarray:
         order = np.ascontiguousarray(order, np.int64)
@@ -506,7 +525,8 @@ class Workspace:
             program = prediction_program(self.model, self.operands, data.kind)
             with interrupts.deferred():
                 job = self._jobs[data.reading] = Job(self, program)
-            job.set(prediction=1, last_phase=1, out_row=self.model.n_outputs)
+            lists = self._room_for_lists(data, training=False)
+            job.set(prediction=1, last_phase=1, out_row=self.model.n_outputs, **lists)
         fields = job.fields
         for name, value in data.fields.items():
             setattr(fields, name, value)

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
-from jitmlp.training.order import WAIT, Blocks, beside
+from jitmlp.training.order import WAIT, Blocks, beside, window_sizes
 
 WINDOWS = 2  # that exist at a time
 UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
@@ -55,7 +55,7 @@ class Window:
     """Room for rows of chunks like one that is given."""
 
     def __init__(self, like: Chunk, capacity: int) -> None:
-        self.kind, self.capacity, self.n_rows = like.kind, capacity, 0
+        self.kind, self.capacity, self.n_rows, self.wanted = like.kind, capacity, 0, capacity
         self.parts: list[Any] = []  # of sparse rows
         is_dense = not sparse.issparse(like.X)
         self.X = np.empty((capacity, like.X.shape[1]), like.X.dtype) if is_dense else None
@@ -64,8 +64,8 @@ class Window:
         self.order = np.arange(0)
 
     def add(self, chunk: Chunk, first: int) -> int:
-        """Take rows from ``first`` on, as many as there is room for, and say how many."""
-        n = min(len(chunk.y) - first, self.capacity - self.n_rows)
+        """Take rows from ``first`` on, as many as are wanted yet, and say how many."""
+        n = min(len(chunk.y) - first, self.wanted - self.n_rows)
         taken, place = slice(first, first + n), slice(self.n_rows, self.n_rows + n)
         if self.X is None:
             self.parts.append(chunk.X[taken])
@@ -160,6 +160,7 @@ class Chunks:
         """Windows as they are full."""
         blocks, rows = (None, None) if seeds is None else (np.random.RandomState(seed) for seed in seeds)
         window, like, seen, capacity = None, None, 0, 0
+        sizes: Iterator[int] = iter(())
 
         def ready(window: Window) -> Window:
             window.order = np.arange(window.n_rows) if rows is None else rows.permutation(window.n_rows)
@@ -169,6 +170,7 @@ class Chunks:
             if like is None:
                 like = chunk
                 capacity = self._capacity(shuffle, chunk, multiple)
+                sizes = window_sizes(capacity, self.n_samples)
             elif chunk.kind != like.kind:
                 raise ValueError(
                     f"all chunks must be of one kind: the first was {_words(like)}, one is {_words(chunk)}"
@@ -187,8 +189,9 @@ class Chunks:
                         continue
                     if (window.kind, window.capacity) != (like.kind, capacity):
                         window = Window(like, capacity)
+                    window.wanted = -(-next(sizes) // multiple) * multiple
                 first += window.add(chunk, first)
-                if window.n_rows == capacity:
+                if window.n_rows == window.wanted:
                     yield ready(window)
                     window = None
         if seen != self.n_samples:

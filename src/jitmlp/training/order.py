@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from jitmlp.engine.memory import memory_limit
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
 WINDOW_SHARE = 0.125  # of the memory; one window trains, another is read
+FIRST_WINDOWS = (8, 4, 2)  # parts of a window
 PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
 # Of Linux. MADV_WILLNEED reads what is named, where a fault reads as much around it as the disk's queue is set to, 8 MB on
 # some: four times the file. MADV_POPULATE_READ maps pages in a call for a block, not in a fault for each 64 KB: 3 GB in
@@ -37,7 +39,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     window : int
-        Rows that are shuffled together; 0 for as many as fit in an eighth of the memory.
+        Rows that are shuffled together, fewer at first; 0 for as many as fit in an eighth of the memory.
     """
 
     window: int = 0
@@ -67,13 +69,19 @@ class Blocks(NamedTuple):
         order = np.concatenate([rows[first : first + n] for first, n in zip(firsts, lengths)])
         ends = np.cumsum(lengths)
         # a window is of whole blocks
-        starts = [0]
+        starts, sizes = [0], window_sizes(window, len(rows))
         while starts[-1] < len(rows):
-            last = np.searchsorted(ends, starts[-1] + window, side="right")
+            last = np.searchsorted(ends, starts[-1] + next(sizes), side="right")
             starts.append(int(ends[last - 1]) if last and ends[last - 1] > starts[-1] else int(ends[last]))
         for start, stop in zip(starts, starts[1:]):
             random_state.shuffle(order[start:stop])
         return order, np.array(starts)
+
+
+def window_sizes(window: int, n_rows: int) -> Iterator[int]:
+    """Rows of one window after the other: nothing can train while the first is read, so the first of several are small."""
+    first = (max(1, window // part) for part in FIRST_WINDOWS) if window < n_rows else ()
+    return chain(first, repeat(window))
 
 
 @contextmanager
