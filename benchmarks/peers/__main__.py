@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 
@@ -70,7 +71,8 @@ class Peer:
         return None
 
     def close(self):
-        self.process.stdin.close()
+        with suppress(OSError):  # what was written to a worker that has failed
+            self.process.stdin.close()
         self.process.terminate()
         self.process.wait()
 

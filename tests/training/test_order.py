@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitmlp import MLPClassifier
-from jitmlp.engine.data import map_of
+from jitmlp.engine.data import Data, map_of
 from jitmlp.engine.memory import memory_limit
+from jitmlp.training.direct import DirectFile
 from jitmlp.training.order import (
     BLOCK_BYTES,
     PAGE_OUT,
@@ -87,8 +88,8 @@ def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatc
     assert map_of(X) is not None and map_of(np.asarray(X)[5:]) is not None and map_of(dense) is None
     order, starts = Blocks(500).order(np.arange(2000), 160, np.random.RandomState(0))
     given = []
-    with read_ahead(X, order, starts, 1) as parts:
-        for k, part in enumerate(parts):
+    with read_ahead(Data(X), order, starts, 1, []) as parts:
+        for k, (_, part) in enumerate(parts):
             np.testing.assert_array_equal(part, order[starts[k] : starts[k + 1]])
             assert set(part) <= set(touched)
             for _ in range(400):
@@ -99,8 +100,8 @@ def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatc
             assert len(touched) == starts[min(k + 2, len(starts) - 1)]  # one window ahead, not more
             given.append(part)
     assert len(given) == len(starts) - 1 == 7
-    with read_ahead(dense, order, starts, 1) as parts:
-        np.testing.assert_array_equal(next(parts), order)
+    with read_ahead(Data(dense), order, starts, 1, []) as parts:
+        np.testing.assert_array_equal(next(parts)[1], order)
     assert len(touched) == 2000
 
 
@@ -108,8 +109,8 @@ def test_windows_are_read_before_they_are_given_and_one_ahead(mapped, monkeypatc
 @settings(deadline=None, max_examples=30)
 def test_parts_are_of_whole_mini_batches(mapped_once, sizes, multiple):
     order, starts = np.random.default_rng(0).permutation(sum(sizes)), np.cumsum([0, *sizes])
-    with read_ahead(mapped_once, order, starts, multiple) as parts:
-        found = list(parts)
+    with read_ahead(Data(mapped_once), order, starts, multiple, []) as parts:
+        found = [part for _, part in parts]
     np.testing.assert_array_equal(np.concatenate(found), order)
     assert all(len(part) % multiple == 0 for part in found[:-1])
 
@@ -121,9 +122,9 @@ def test_training_reads_ahead(mapped, monkeypatch):
     assert len(touched) > 200
 
 
-def test_a_window_is_an_eighth_of_the_memory():
+def test_a_window_is_a_sixteenth_of_the_memory():
     window, block = Blocks().sizes(2**20, 10**9)
-    assert window == int(memory_limit() / 8 / 2**20) and block == 4
+    assert window == int(memory_limit() / 16 / 2**20) and block == 4
     assert Blocks(100).sizes(2**20, 10**9) == (100, 4)
 
 
@@ -203,7 +204,8 @@ def test_windows_of_large_files_are_given_back_when_they_are_done(mapped, monkey
     monkeypatch.setattr("jitmlp.training.order._advise", lambda rows, what: asked.append((what, len(rows))))
     monkeypatch.setattr("jitmlp.training.order.memory_limit", lambda: X.nbytes if is_large else 100 * X.nbytes)
     order, starts = Blocks(200).order(np.arange(2000), 160, np.random.RandomState(0))
-    with read_ahead(X, order, starts, 1) as parts:
+    monkeypatch.setattr(DirectFile, "of", lambda data: None)
+    with read_ahead(Data(X), order, starts, 1, []) as parts:
         for _ in parts:
             pass
     asked_for = {what: sum(n for kind, n in asked if kind == what) for what in (POPULATE, PAGE_OUT)}

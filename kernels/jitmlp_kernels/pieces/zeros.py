@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitmlp_kernels.pieces.product import PRODUCT, Block, by_pairs, tile
-from jitmlp_kernels.pieces.records import GROUP_ROWS, LINE, kernel
+from jitmlp_kernels.pieces.records import GROUP_ROWS, kernel
 from jitmlp_kernels.pieces.share import HALF_ROWS
 from jitmlp_kernels.pieces.tiles import WEIGHTS, Product, owned
 from jitmlp_kernels.trace.target import TILE_ROWS
@@ -71,7 +71,9 @@ def product_of_some(m, job, unit, op):
                 a_rows = [a.at((row + r) * a_row).at(first) for r in range(height)]
                 target = c.at(row * c_row).at(panel * lanes)
                 columns, later = list_of(row, block), block > 0
-                start = Block(m.choose(later, target, bias), m.choose(later, c_row, 0), m.choose(later, lanes, op.init_panel))
+                start = Block(
+                    m.choose(later, target, bias), m.choose(later, c_row, 0), m.choose(later, lanes, op.init_panel)
+                )
                 place = Block(target, c_row, lanes)
                 tile(m, height, width, a_rows, 1, weights, start, place, m.read(columns), places=columns.at(1))
 

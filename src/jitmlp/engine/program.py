@@ -25,7 +25,7 @@ from jitmlp_kernels.trace.target import TILE_PANELS, VECTOR_BYTES
 
 # To look for zeros takes this share of what a first layer of one tile's width takes; up to what is left of the inputs, the
 # look included, it pays (benchmarks/lab/density.py)
-LOOK, MOST_FILLED = 0.35, 0.85
+LOOK, MOST_FILLED = 0.45, 0.65
 
 
 class Plan(NamedTuple):

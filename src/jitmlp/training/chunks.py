@@ -1,6 +1,6 @@
 """Rows that come in chunks, anew in every epoch: put together to windows, shuffled, read ahead by a thread.
 
-A window has room for an eighth of the memory at most; one trains while the next is read.
+A window has room for a sixteenth of the memory at most; one trains while the next is read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scipy import sparse
 
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
-from jitmlp.training.order import WAIT, Blocks, beside, window_sizes
+from jitmlp.training.beside import WAIT, beside
+from jitmlp.training.order import Blocks, window_sizes
 
 WINDOWS = 2  # that exist at a time
 UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order

@@ -11,7 +11,7 @@ import errno
 import mmap
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 from typing import Any, NamedTuple
@@ -19,18 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitmlp.engine import interrupts
-from jitmlp.engine.data import map_of
+from jitmlp.engine.data import Data, map_of
 from jitmlp.engine.memory import memory_limit
+from jitmlp.training.beside import WAIT, beside
+from jitmlp.training.direct import DirectFile, Room, direct_windows, whole_sectors
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
-WINDOW_SHARE = 0.125  # of the memory; one window trains, another is read
+WINDOW_SHARE = 1 / 16  # of the memory; one window trains, another is read
 FIRST_WINDOWS = (8, 4, 2)  # parts of a window
 PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
 # Of Linux. MADV_WILLNEED reads what is named, where a fault reads as much around it as the disk's queue is set to, 8 MB on
 # some: four times the file. MADV_POPULATE_READ maps pages in a call for a block, not in a fault for each 64 KB: 3 GB in
 # 2.0 s of which 0.1 are a core's, instead of 3.0 and 1.4. MADV_PAGEOUT takes what is clean out of the page cache
 WILL_NEED, POPULATE, PAGE_OUT = 3, 22, 21
-WAIT = 0.02  # seconds after which one who waits looks for what else there is to do
 
 
 class Blocks(NamedTuple):
@@ -39,7 +40,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     window : int
-        Rows that are shuffled together, fewer at first; 0 for as many as fit in an eighth of the memory.
+        Rows that are shuffled together, fewer at first; 0 for as many as fit in a sixteenth of the memory.
     """
 
     window: int = 0
@@ -49,7 +50,8 @@ class Blocks(NamedTuple):
         limit = memory_limit() or 2**32
         window = self.window or int(WINDOW_SHARE * limit / max(1, row_bytes))
         window = max(1, min(window, n_rows))
-        return window, max(1, min(BLOCK_BYTES // max(1, row_bytes), -(-window // 8)))
+        block, step = max(1, min(BLOCK_BYTES // max(1, row_bytes), -(-window // 8))), whole_sectors(max(1, row_bytes))
+        return window, block // step * step or block
 
     def order(self, rows: np.ndarray, row_bytes: int, random_state: Any) -> tuple[np.ndarray, np.ndarray]:
         """The rows in the order of an epoch, and where its windows begin.
@@ -85,30 +87,49 @@ def window_sizes(window: int, n_rows: int) -> Iterator[int]:
 
 
 @contextmanager
-def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> Iterator[Iterator[np.ndarray]]:
-    """The rows of each window once it has been read; the next one is read while it trains.
+def read_ahead(
+    data: Data, order: np.ndarray, starts: np.ndarray, multiple: int, rooms: list[Room]
+) -> Iterator[Iterator[tuple[Data, np.ndarray]]]:
+    """The rows of each window once it has been read, and their order; the next one is read while it trains.
 
-    Windows of a file that memory does not hold are given back to the system once they are trained on: it would drop
-    others, read ahead and not used yet, before these.
+    Of a file that memory does not hold they are read past the page cache if they can be, and else given back to the system
+    once they are trained on: it would drop others, read ahead and not used yet, before these.
 
     Parameters
     ----------
-    X : array or sparse matrix
+    data : Data
     order : ndarray of int64
         The rows of an epoch.
     starts : ndarray of int
         Where its windows begin, and the last ends.
     multiple : int
         So many rows, or a multiple, are given at a time, but for the last.
+    rooms : list of Room
+        Memory of an earlier epoch, or nothing yet.
     """
+    X = data.X
     if not isinstance(X, np.ndarray) or map_of(X) is None:
-        yield iter([order])
+        yield iter([(data, order)])
         return
+    is_large = X.nbytes > (memory_limit() or 2**32) / 2
+    file = DirectFile.of(data) if is_large else None
+    windows = [order[first:last] for first, last in zip(starts, starts[1:])]
+    if file is not None and all(file.holds(np.sort(window)) for window in windows):
+        with direct_windows(file, data, windows, multiple, rooms) as direct:
+            yield direct
+        return
+    with _read_through_the_map(X, order, starts, multiple, is_large) as parts:
+        yield ((data, part) for part in parts)
+
+
+@contextmanager
+def _read_through_the_map(
+    X: np.ndarray, order: np.ndarray, starts: np.ndarray, multiple: int, is_large: bool
+) -> Iterator[Iterator[np.ndarray]]:
     n_windows = len(starts) - 1
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
     is_read = [threading.Event() for _ in windows]
     wanted, done = threading.Semaphore(2), threading.Event()  # the first, and one ahead
-    is_large = X.nbytes > (memory_limit() or 2**32) / 2
 
     def read() -> None:
         try:
@@ -136,18 +157,6 @@ def read_ahead(X: Any, order: np.ndarray, starts: np.ndarray, multiple: int) -> 
 
     with beside(read, "jitmlp-read-ahead", done):
         yield parts()
-
-
-@contextmanager
-def beside(work: Callable[[], None], name: str, done: threading.Event, timeout: float | None = None) -> Iterator[None]:
-    """Do work in a thread of its own, which is told when it is no longer wanted, and waited for so many seconds."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout)
 
 
 def _read(X: np.ndarray, rows: np.ndarray, done: threading.Event) -> None:

@@ -22,6 +22,7 @@ from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model
 from jitmlp.training.callbacks import Callback
 from jitmlp.training.chunks import Chunks
+from jitmlp.training.direct import Room
 from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
 from jitmlp.training.order import Blocks, read_ahead
 from jitmlp.training.recipe import Fit, History, Recipe, Start
@@ -66,6 +67,7 @@ class Run:
         self.loss = start.loss
         self.epoch, self.reason, self.rate = 0, "", np.nan
         self.order: np.ndarray | None = None
+        self.rooms: list[Room] = []  # of windows, kept from epoch to epoch
         self._best: list[np.ndarray] | None = None
 
     def stop(self, reason: str) -> None:
@@ -186,18 +188,17 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
         assert rows is not None
         if isinstance(shuffle, Blocks):
             rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-            reading = read_ahead(data.X, rows, starts, multiple)
+            reading = read_ahead(data, rows, starts, multiple, run.rooms)
         else:
             if shuffle:
                 drawn = np.arange(len(rows))
                 run.random_state.shuffle(drawn)
                 rows = rows[drawn]
-            reading = nullcontext([rows])
+            reading = nullcontext([(data, rows)])
         n_rows = len(rows)
     start = time.perf_counter()
     with reading as parts:
-        with_data = parts if isinstance(data, Chunks) else ((data, part) for part in parts)
-        run.loss = trainer.run_epoch(with_data, n_rows)
+        run.loss = trainer.run_epoch(parts, n_rows)
     run.seconds.append(time.perf_counter() - start)
     run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
     run.rates.append(run.rate)
