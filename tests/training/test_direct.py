@@ -71,14 +71,14 @@ def test_a_table_larger_than_memory_gives_the_bits_of_one_in_memory(folder, scar
     np.save(folder / "x.npy", X)
     used = []
     monkeypatch.setattr(order, "direct_windows", lambda *args: used.append(1) or direct_windows(*args))
-    for shuffle in ("blocks", ("blocks", 3000)):
+    for shuffle in ("blocks", ("blocks", 3000), False):
         fitted = [
             MLPClassifier((8,), max_iter=3, shuffle=shuffle, random_state=0, batch_size=70).fit(rows, y)
             for rows in (X, np.load(folder / "x.npy", mmap_mode="r"))
         ]
         np.testing.assert_array_equal(fitted[0].coefs_[0], fitted[1].coefs_[0])
         assert fitted[0].loss_curve_ == fitted[1].loss_curve_
-    assert len(used) == 6
+    assert len(used) == 9
 
 
 def test_a_part_of_a_map_and_rows_held_out(folder, scarce):

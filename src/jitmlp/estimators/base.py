@@ -128,7 +128,7 @@ class BaseMLP(Preparation, CallbackSupport):
                 around = [Tasks(self, problem, X, y, sample_weight)] if in_task else []
                 fit = self._train(problem, incremental, settings or self, around)
             except NonFiniteInputs:  # found while rows were read
-                if not are_chunks(X):
+                if not are_chunks(X) and self.categorical_features is None:
                     explain(self, X)
                 raise
             self._store(problem, fit)
@@ -242,7 +242,8 @@ class BaseMLP(Preparation, CallbackSupport):
 
         def score(run: Run, outputs: np.ndarray) -> float:
             with self._showing(problem, run.fit()):
-                self.__dict__.pop("feature_names_in_", None)  # the rows are an array here
+                self.__dict__.pop("feature_names_in_", None)  # the rows are the network's here
+                self.n_features_in_, self.encoder_ = rows.shape[1], None
                 return scorer(self, rows, truth, **options)
 
         return mean_score(group, score, len(truth))

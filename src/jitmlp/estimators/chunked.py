@@ -142,6 +142,10 @@ def prepare(
         raise ValueError(f"{' and '.join(given)} must come with the chunks, (X, y) or (X, y, sample_weight)")
     if estimator.solver == "lbfgs":
         raise ValueError("solver='lbfgs' needs all rows at once, which chunks are not; use a stochastic solver")
+    if estimator.categorical_features is not None:
+        raise ValueError(
+            "categorical_features needs whole columns, which chunks are not; ArrowFiles looks categories up"
+        )
     if estimator.early_stopping and held_out[0] is None:
         raise ValueError("early_stopping of chunks needs X_val and y_val")
     found = survey(estimator, chunks, not hasattr(estimator, "coefs_") or not estimator.warm_start)

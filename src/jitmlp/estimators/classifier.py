@@ -144,6 +144,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         dropout: Any = 0.0,
         batch_norm: Any = False,
         normalize: Any = None,
+        categorical_features: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         class_weight: Any = None,
@@ -189,6 +190,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.dropout = dropout
         self.batch_norm = batch_norm
         self.normalize = normalize
+        self.categorical_features = categorical_features
         self.restore_best = restore_best
         self.scoring = scoring
         self.class_weight = class_weight

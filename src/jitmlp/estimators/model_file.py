@@ -19,6 +19,7 @@ import safetensors.numpy
 from sklearn.utils._param_validation import InvalidParameterError
 
 from jitmlp._version import __version__
+from jitmlp.estimators.categories import CategoryEncoder
 from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.regressor import MLPRegressor
@@ -147,6 +148,8 @@ def save(model: Prediction, path: str | Path, *, state: bool = False) -> None:
     for name in ("input_shift_", "input_scale_"):
         if vars(model).get(name) is not None:
             arrays[name] = np.asarray(vars(model)[name])
+    if vars(model).get("encoder_") is not None:
+        description["encoder"] = model.encoder_.description()
     for name in ("classes_", "feature_names_in_"):
         if name in vars(model):
             values = np.asarray(vars(model)[name])
@@ -259,6 +262,7 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
             raise ValueError(f"{name} has shape {getattr(model, name).shape}")
     if (model.input_shift_ is None) != (model.input_scale_ is None):
         raise ValueError("shift and scale of the inputs belong together")
+    model.encoder_ = CategoryEncoder.of_description(description["encoder"]) if "encoder" in description else None
     if "feature_names_in_" in description:
         model.feature_names_in_ = _classes(description["feature_names_in_"])
     if kind is MLPClassifier:
@@ -283,14 +287,17 @@ def _restore_classes(model: Any, classes: np.ndarray, multilabel: bool) -> None:
 def _check(model: Any, parameters: Parameters) -> None:
     """Raise unless the model can predict: attributes that fit together, and a network of its sizes."""
     found = model._fitted_model()
-    if model.n_features_in_ != found.n_features or model.n_outputs_ != found.n_outputs:
+    n_columns, width = model.n_features_in_, model.n_features_in_
+    if model.encoder_ is not None:
+        n_columns, width = len(model.encoder_.is_categorical), model.encoder_.width
+    if (model.n_features_in_, found.n_features, found.n_outputs) != (n_columns, width, model.n_outputs_):
         raise ValueError("sizes do not fit together")
     for l, norm in enumerate(parameters.batch_norms):
         if norm is not None and any(v is None or v.shape != (found.layers[l].units,) for v in vars(norm).values()):
             raise ValueError(f"batch normalization of layer {l} has other sizes")
     if model.batch_norm_ and len(model.batch_norm_) != len(found.layers) - 1:
         raise ValueError("batch normalization of some hidden layers only")
-    if "feature_names_in_" in vars(model) and len(model.feature_names_in_) != found.n_features:
+    if "feature_names_in_" in vars(model) and len(model.feature_names_in_) != n_columns:
         raise ValueError("as many names as features are needed")
 
 

@@ -352,6 +352,15 @@ PARAMETERS = (
         "and deviation 1; to median 0 and interquartile range 1. Sparse data stays sparse.",
     ),
     _added(
+        "categorical_features",
+        None,
+        [StrOptions({"from_dtype"}), "array-like", None],
+        "'from_dtype' or array-like of names, places or bool, default=None",
+        "Columns of X that hold categories, words or numbers; 'from_dtype' for those of a frame or table that hold no numbers. "
+        "A category is looked up: what it adds to the first layer is a row of weights, as of a one-hot column, which "
+        "nobody makes. Missing ones, and those that ``fit`` has not seen, add nothing. ``normalize`` is for the numbers.",
+    ),
+    _added(
         "restore_best",
         False,
         ["boolean"],
@@ -416,6 +425,9 @@ batch_norm_ : list of list of ndarray of shape (fan_out,)
     ``batch_norm``.
 input_shift_, input_scale_ : ndarray of shape (n_features,) or None
     With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
+encoder_ : CategoryEncoder or None
+    With ``categorical_features``, what the columns hold: ``is_categorical``, ``categories``, and ``transform(X)``, which
+    gives the rows that ``coefs_[0]``, ``network_`` and exported networks are for.
 history_ : dict of list
     What every epoch had: ``loss``, ``learning_rate`` of its last step, ``seconds``, and where rows are held out
     ``validation_loss`` and ``validation_score``; NaN for epochs of earlier calls that had none. Lists of equal length,

@@ -167,6 +167,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             and X.shape[0] > 0
             and X.shape[1] == self.__dict__.get("n_features_in_", -1)
             and "feature_names_in_" not in self.__dict__
+            and self.__dict__.get("encoder_") is None
         )
 
     def _checked_rows(self, X: Any) -> Any:
@@ -434,5 +435,6 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.categorical_features is None
+        tags.input_tags.categorical = tags.input_tags.string = self.categorical_features is not None
         return tags

@@ -118,6 +118,8 @@ class Preparation(Prediction):
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         draft = self._draft()
+        if first:
+            draft.encoder_ = None
         X, y, task = self._validate_input(draft, X, y, incremental, first, **validation)
         encoded = task.encode(y)
         if not first:
@@ -182,6 +184,8 @@ class Preparation(Prediction):
                 f"the network of the previous fit has layers of {fitted} units, "
                 f"hidden_layer_sizes and the data now ask for {wanted}"
             )
+        if (self.categorical_features is not None) != (getattr(self, "encoder_", None) is not None):
+            raise ValueError("categorical_features must be the same as in the fit that goes on")
         before = getattr(self, "_normalize", self.normalize)
         if self.normalize != before:
             raise ValueError(f"normalize={self.normalize!r} cannot go on from a fit with normalize={before!r}")
@@ -201,7 +205,9 @@ class Preparation(Prediction):
         return network_dtype(X.dtype if first else self.coefs_[0].dtype)
 
     def _learn_scaling(self, X: Any) -> Scaling | None:
-        return None if self.normalize is None else Scaling(*learn_normalization(self.normalize, X))
+        if self.normalize is None or self.categorical_features is not None:  # then numbers are scaled with the columns
+            return None
+        return Scaling(*learn_normalization(self.normalize, X))
 
     def _start(self, model: Model, first: bool, incremental: bool, random_state: Any, initial: Any) -> Start:
         """Parameters and history to begin from, drawn in scikit-learn's order or those of the last fit."""

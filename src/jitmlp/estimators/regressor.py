@@ -96,6 +96,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dropout: Any = 0.0,
         batch_norm: Any = False,
         normalize: Any = None,
+        categorical_features: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         callback: Any = None,
@@ -140,6 +141,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.dropout = dropout
         self.batch_norm = batch_norm
         self.normalize = normalize
+        self.categorical_features = categorical_features
         self.restore_best = restore_best
         self.scoring = scoring
         self.callback = callback

@@ -41,6 +41,7 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
     facts = {
         "features": model.n_features, "outputs": model.n_outputs, "the dtype": model.dtype.name,
         "features' names": tuple(problem.attributes.get("feature_names_in_", ())),
+        "the categories": getattr(problem.attributes.get("encoder_"), "description", list)(),
         "whether there are X_val and y_val": problem.held_out is not None,
         "every, of data_parallel": group.every,
         "the parameters": {k: repr(v) for k, v in estimator.get_params(deep=False).items() if k not in OWN},

@@ -10,6 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from jitmlp.engine.data import is_readable, readable
+from jitmlp.estimators.categories import validated_table
 
 
 def is_watched(X: Any) -> bool:
@@ -25,12 +26,20 @@ def is_plain_target(X: np.ndarray, y: Any, kinds: str) -> bool:
     return type(y) is np.ndarray and y.ndim == 1 and len(y) == len(X) and y.dtype.kind in kinds
 
 
+def has_categories(estimator: Any, first: bool) -> bool:
+    """Whether some columns hold categories: as the parameter says for a first fit, else as they did in fit."""
+    return estimator.categorical_features is not None if first else vars(estimator).get("encoder_") is not None
+
+
 def validated(estimator: Any, X: Any, y: Any = "no_validation", **options: Any) -> Any:
     """scikit-learn's validation, and what it leaves out: the indices of sparse matrices.
 
     Returns ``X``, or ``(X, y)``, as the kernels can read it. Where they are the first to read
     ``X`` and look for NaN and infinity themselves, only ``y`` has been searched.
     """
+    if has_categories(estimator, options["reset"]):
+        chosen = {name: options.get(name, False) for name in ("reset", "multi_output", "y_numeric")}
+        return validated_table(estimator, X, y, **chosen)
     if sparse.issparse(X):
         _check_indices(X)
     elif not is_watched(X) and not hasattr(X, "dtypes"):

@@ -12,8 +12,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from jitmlp.estimators.categories import chosen_columns
+from jitmlp.estimators.columns import Columns, columns_of, is_words, word, words_of
 from jitmlp.estimators.links import DocumentationLink
-from jitmlp.tabular.columns import Columns, columns_of, is_words, word, words_of
 
 SPARSE_BELOW = 0.2  # share of numbers that are not 0, up to which rows go through the network entry by entry
 
@@ -148,7 +149,7 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         self.__dict__.pop("feature_names_in_", None)
         if table.names is not None:
             self.feature_names_in_ = np.array(table.names, object)
-        chosen = self._chosen(table)
+        chosen = chosen_columns(self.categorical_features, table)
         self._categorical = np.flatnonzero(chosen)
         self._learn_numbers(table, np.flatnonzero(~chosen))
         self.learn_categories([Counter(self._words(table, j).tolist()) for j in self._categorical])
@@ -228,33 +229,6 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         dense[:, : numbers.shape[1]] = numbers
         dense[rows, numbers.shape[1] + places] = 1
         return dense
-
-    def _chosen(self, table: Columns) -> np.ndarray:
-        """Which columns are taken as categories."""
-        given, n = self.categorical_features, len(table.values)
-        holds_words = np.array([is_words(values) for values in table.values])
-        if isinstance(given, str):
-            return holds_words
-        given = np.asarray([] if given is None else given)
-        chosen = np.zeros(n, bool)
-        if given.dtype == bool:
-            if given.shape != (n,):
-                raise ValueError(f"categorical_features must have {n} truths, one a column, got {len(given)}")
-            chosen = given
-        elif given.dtype.kind in "US" or given.dtype == object:
-            names = table.names or []
-            unknown = [name for name in given if name not in names]
-            if unknown:
-                raise ValueError(f"categorical_features names columns that are not there: {unknown}; there are {names}")
-            chosen[[names.index(name) for name in given]] = True
-        elif given.size:
-            if given.dtype.kind not in "iu" or given.min() < -n or given.max() >= n:
-                raise ValueError(f"categorical_features must be names, truths or integers in [0, {n}), got {given}")
-            chosen[given] = True
-        words = [table.name(j) for j in np.flatnonzero(holds_words & ~chosen)]
-        if words:
-            raise ValueError(f"the columns {', '.join(words)} hold no numbers and are not among categorical_features")
-        return chosen
 
     def _in_order(self, table: Columns) -> Columns:
         """The columns in fit's order, found by name."""

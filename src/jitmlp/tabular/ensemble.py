@@ -232,7 +232,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             verbose=False,
             random_state=seed,
         )
-        given.pop("class_weight", None)  # it is in the rows' weights
+        for done in ("class_weight", "categorical_features"):  # in the rows' weights, and by the encoder
+            given.pop(done, None)
         return self._member(**given)
 
     # What is there after a fit

@@ -17,10 +17,9 @@ from scipy import sparse
 from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
 from jitmlp.training.beside import WAIT, beside
-from jitmlp.training.order import Blocks, window_sizes
+from jitmlp.training.order import UNSHUFFLED_BYTES, Blocks, window_sizes
 
 WINDOWS = 2  # that exist at a time
-UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
 
 
 class Chunk(NamedTuple):

@@ -26,6 +26,7 @@ from jitmlp.training.direct import DirectFile, Room, direct_windows, whole_secto
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
 WINDOW_SHARE = 1 / 16  # of the memory; one window trains, another is read
+UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
 FIRST_WINDOWS = (8, 4, 2)  # parts of a window
 PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
 # Of Linux. MADV_WILLNEED reads what is named, where a fault reads as much around it as the disk's queue is set to, 8 MB on
@@ -80,6 +81,20 @@ class Blocks(NamedTuple):
         return order, np.array(starts)
 
 
+def in_order(data: Data, rows: np.ndarray) -> np.ndarray | None:
+    """Where windows begin of all rows of a file, in their order, that memory does not hold; None for others."""
+    if not (is_large(data) and map_of(data.X) is not None and np.array_equal(rows, np.arange(data.n_samples))):
+        return None
+    step = whole_sectors(data.row_bytes)
+    window = -(-UNSHUFFLED_BYTES // data.row_bytes // step) * step
+    return np.append(np.arange(0, len(rows), window), len(rows))
+
+
+def is_large(data: Data) -> bool:
+    """Whether rows do not stay in memory with all else that is there."""
+    return data.n_samples * data.row_bytes > (memory_limit() or 2**32) / 2
+
+
 def window_sizes(window: int, n_rows: int) -> Iterator[int]:
     """Rows of one window after the other: nothing can train while the first is read, so the first of several are small."""
     first = (max(1, window // part) for part in FIRST_WINDOWS) if window < n_rows else ()
@@ -111,20 +126,19 @@ def read_ahead(
     if not isinstance(X, np.ndarray) or map_of(X) is None:
         yield iter([(data, order)])
         return
-    is_large = X.nbytes > (memory_limit() or 2**32) / 2
-    file = DirectFile.of(data) if is_large else None
+    file = DirectFile.of(data) if is_large(data) else None
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
     if file is not None and all(file.holds(np.sort(window)) for window in windows):
         with direct_windows(file, data, windows, multiple, rooms) as direct:
             yield direct
         return
-    with _read_through_the_map(X, order, starts, multiple, is_large) as parts:
+    with _read_through_the_map(X, order, starts, multiple, is_large(data)) as parts:
         yield ((data, part) for part in parts)
 
 
 @contextmanager
 def _read_through_the_map(
-    X: np.ndarray, order: np.ndarray, starts: np.ndarray, multiple: int, is_large: bool
+    X: np.ndarray, order: np.ndarray, starts: np.ndarray, multiple: int, gives_back: bool
 ) -> Iterator[Iterator[np.ndarray]]:
     n_windows = len(starts) - 1
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
@@ -137,7 +151,7 @@ def _read_through_the_map(
                 while not wanted.acquire(timeout=WAIT):
                     if done.is_set():
                         return
-                if k > 1 and is_large:
+                if k > 1 and gives_back:
                     for run in _runs(windows[k - 2]):
                         _advise(X[run[0] : run[-1] + 1], PAGE_OUT)
                 _read(X, windows[k], done)

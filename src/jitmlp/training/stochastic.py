@@ -24,7 +24,7 @@ from jitmlp.training.callbacks import Callback
 from jitmlp.training.chunks import Chunks
 from jitmlp.training.direct import Room
 from jitmlp.training.divergence import Diverged, DivergenceError, DivergenceWarning
-from jitmlp.training.order import Blocks, read_ahead
+from jitmlp.training.order import Blocks, in_order, read_ahead
 from jitmlp.training.recipe import Fit, History, Recipe, Start
 from jitmlp.training.trainer import Trainer
 
@@ -186,15 +186,19 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
         reading, n_rows = data.windows(shuffle, run.random_state, multiple), data.n_samples
     else:
         assert rows is not None
+        starts = None
         if isinstance(shuffle, Blocks):
             rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-            reading = read_ahead(data, rows, starts, multiple, run.rooms)
+        elif shuffle:
+            drawn = np.arange(len(rows))
+            run.random_state.shuffle(drawn)
+            rows = rows[drawn]
         else:
-            if shuffle:
-                drawn = np.arange(len(rows))
-                run.random_state.shuffle(drawn)
-                rows = rows[drawn]
+            starts = in_order(data, rows)
+        if starts is None:
             reading = nullcontext([(data, rows)])
+        else:
+            reading = read_ahead(data, rows, starts, multiple, run.rooms)
         n_rows = len(rows)
     start = time.perf_counter()
     with reading as parts:
