@@ -57,7 +57,7 @@ def test_every_row_is_given_once_with_its_target_in_the_order_asked_for(
         return
     found = []
     rooms = [] if n % 2 else [Room(file, n, multiple)]
-    with direct_windows(file, data, windows, multiple, rooms) as parts:
+    with direct_windows(file, data, windows, [np.sort(w) for w in windows], multiple, rooms) as parts:
         for part, own in parts:
             found.append([np.array(a[own]) for a in (part.X, part.y, part.sample_weight)])
     assert all(len(part[0]) % multiple == 0 for part in found[:-1])
@@ -102,7 +102,7 @@ def test_a_file_that_changes_is_an_error(folder, change):
     file = DirectFile.of(data)
     windows = [np.arange(k, k + 3000) for k in range(0, 9000, 3000)]
     with pytest.raises(ValueError, match=r"changing\.raw, which has changed"):
-        with direct_windows(file, data, windows, 10, []) as parts:
+        with direct_windows(file, data, windows, windows, 10, []) as parts:
             for _ in parts:
                 with open(folder / "changing.raw", "r+b") as opened:
                     opened.truncate(4000) if change == "cut" else opened.write(b"1234")

@@ -122,9 +122,9 @@ def test_training_reads_ahead(mapped, monkeypatch):
     assert len(touched) > 200
 
 
-def test_a_window_is_a_sixteenth_of_the_memory():
+def test_a_window_is_a_part_of_the_memory():
     window, block = Blocks().sizes(2**20, 10**9)
-    assert window == int(memory_limit() / 16 / 2**20) and block == 4
+    assert window == int(memory_limit() / 32 / 2**20) and block == 4
     assert Blocks(100).sizes(2**20, 10**9) == (100, 4)
 
 

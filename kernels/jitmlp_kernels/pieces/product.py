@@ -27,7 +27,7 @@ class Block(NamedTuple):
         return self.start.at(row * self.row).at(panel * self.panel)
 
 
-def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=None, beside=0):
+def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=None):
     """One tile of the product, of a shape known when the kernel is made.
 
     Parameters
@@ -43,8 +43,6 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=
         Memory to ask for, so many bytes further with every ``k``.
     places : pointer, optional
         The ``depth`` numbers that are taken as ``k``; all from 0 on without.
-    beside : int
-        Bytes from what is read of ``a`` to what is asked for meanwhile, 0 for nothing.
     """
     cells = [(r, v) for r in range(rows) for v in range(panels)]
     sums = [m.variable(m.load(init.at(r, v))) for r, v in cells]
@@ -56,8 +54,6 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=
         scales = [m.broadcast(row.at(a_column)) for row in a_rows]
         if ahead is not None:
             m.prefetch(ahead[0].byte(n * ahead[1]))
-        if beside:
-            m.prefetch(a_rows[0].at(a_column).byte(beside))
         for (r, v), total in zip(cells, sums):
             total.set(fma(scales[r], vectors[v], total.get()))
     for (r, v), total in zip(cells, sums):

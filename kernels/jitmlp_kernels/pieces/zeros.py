@@ -128,4 +128,4 @@ class SomeRows(Product):
             ahead = ahead[0], ahead[1] * m.read(rows.at(1)) // WHOLE_SHARE
         a_rows = [self.inputs.at(i).at(r) for r in range(TILE_ROWS)]
         b = Block(self.deltas.at(j * m.lanes), self.deltas_row, m.lanes)
-        tile(m, TILE_ROWS, width, a_rows, self.inputs_row, b, init, c, m.read(rows), ahead, rows.at(HEAD), 0)
+        tile(m, TILE_ROWS, width, a_rows, self.inputs_row, b, init, c, m.read(rows), ahead, rows.at(HEAD))

@@ -149,7 +149,12 @@ class Room:
 
 @contextmanager
 def direct_windows(
-    file: DirectFile, data: Data, windows: list[np.ndarray], multiple: int, rooms: list[Room]
+    file: DirectFile,
+    data: Data,
+    windows: list[np.ndarray],
+    in_order: list[np.ndarray],
+    multiple: int,
+    rooms: list[Room],
 ) -> Iterator[Iterator[tuple[Data, np.ndarray]]]:
     """The rows of each window in memory of its own, and their order; the next one is read while it trains.
 
@@ -159,12 +164,13 @@ def direct_windows(
     data : Data
     windows : list of ndarray of int64
         The rows of each, in the order in which they are taken.
+    in_order : list of ndarray of int64
+        The same, sorted.
     multiple : int
         So many rows, or a multiple, are given at a time, but for the last.
     rooms : list of Room
         Memory of an earlier epoch, or nothing yet: what is new is cleared page by page.
     """
-    in_order = [np.sort(window) for window in windows]
     filled: queue.Queue[Any] = queue.Queue()
     empty: queue.Queue[Room] = queue.Queue()
     done, capacity = threading.Event(), max(len(window) for window in windows)

@@ -25,7 +25,7 @@ from jitmlp.training.beside import WAIT, beside
 from jitmlp.training.direct import DirectFile, Room, direct_windows, whole_sectors
 
 BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
-WINDOW_SHARE = 1 / 16  # of the memory; one window trains, another is read
+WINDOW_SHARE = 1 / 32  # of the memory; one window trains, another is read
 UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
 FIRST_WINDOWS = (8, 4, 2)  # parts of a window
 PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
@@ -41,7 +41,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     window : int
-        Rows that are shuffled together, fewer at first; 0 for as many as fit in a sixteenth of the memory.
+        Rows that are shuffled together, fewer at first; 0 for as many as fit in a thirty-second of the memory.
     """
 
     window: int = 0
@@ -76,8 +76,10 @@ class Blocks(NamedTuple):
         while starts[-1] < len(rows):
             last = np.searchsorted(ends, starts[-1] + next(sizes), side="right")
             starts.append(int(ends[last - 1]) if last and ends[last - 1] > starts[-1] else int(ends[last]))
+        # of ten million rows the random state's own shuffle takes a second, in which nothing trains
+        generator = np.random.Generator(np.random.SFC64(random_state.randint(2**31)))
         for start, stop in zip(starts, starts[1:]):
-            random_state.shuffle(order[start:stop])
+            generator.shuffle(order[start:stop])
         return order, np.array(starts)
 
 
@@ -126,10 +128,12 @@ def read_ahead(
     if not isinstance(X, np.ndarray) or map_of(X) is None:
         yield iter([(data, order)])
         return
-    file = DirectFile.of(data) if is_large(data) else None
+    whole = np.diff(starts).max(initial=0) >= multiple  # mini-batches of more rows are not to be copied together
+    file = DirectFile.of(data) if is_large(data) and whole else None
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
-    if file is not None and all(file.holds(np.sort(window)) for window in windows):
-        with direct_windows(file, data, windows, multiple, rooms) as direct:
+    in_order = [np.sort(window) for window in windows] if file is not None else []
+    if file is not None and all(map(file.holds, in_order)):
+        with direct_windows(file, data, windows, in_order, multiple, rooms) as direct:
             yield direct
         return
     with _read_through_the_map(X, order, starts, multiple, is_large(data)) as parts:
