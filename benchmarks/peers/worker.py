@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 
-from benchmarks.peers.workloads import WORKLOADS, Workload, load
+from benchmarks.peers.workloads import WORKLOADS, Workload, load, spread
 
 warnings.filterwarnings("ignore")
 LEARNING_RATE = 1e-3
@@ -40,6 +40,8 @@ class Estimator:
         )
         if module.__name__ == "jitmlp":
             self.options |= {"n_threads": threads, "dtype": workload.dtype}
+            if workload.kind == "categories":
+                self.options["categorical_features"] = list(range(X.shape[1]))
         if not classify:
             self.y = np.squeeze(self.y)
         if workload.kind == "predict":
@@ -269,6 +271,8 @@ class Keras:
 def make(peer: str, workload: Workload, threads: int):
     """The object that runs ``peer`` on ``workload``."""
     data = load(workload)
+    if workload.kind == "categories" and peer != "jitmlp":
+        data = [spread(part, workload.units[0] // workload.entries) if part.ndim == 2 else part for part in data]
     if peer == "jitmlp":
         import jitmlp
 

@@ -20,7 +20,7 @@ class Workload:
 
     Attributes
     ----------
-    kind : {'mnist', 'expm', 'table', 'text', 'one-hot', 'tiny', 'predict'}
+    kind : {'mnist', 'expm', 'table', 'text', 'one-hot', 'categories', 'tiny', 'predict'}
         Where the data come from.
     units : tuple of int
         Inputs, hidden layers, outputs.
@@ -67,6 +67,7 @@ WORKLOADS = {
         Workload("T1", "text", (30_000, 100, 20), 200, 2, entries=80, peers=("scikit-learn",)),
         Workload("T2", "text", (100_000, 100, 20), 200, 2, entries=50, peers=("scikit-learn",)),
         Workload("O1", "one-hot", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn",)),
+        Workload("C1", "categories", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn", "torch")),
         Workload("F1", "tiny", (4, 100, 3), 150, 200, dtype="float64", peers=("scikit-learn",)),
         Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
         Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
@@ -87,16 +88,18 @@ def mnist():
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 
-ROWS = {"T1": 8_000, "T2": 6_000, "O1": 20_000, "F1": 150}  # to train on, where the kind does not say
+ROWS = {"T1": 8_000, "T2": 6_000, "O1": 20_000, "C1": 20_000, "F1": 150}  # to train on, where the kind does not say
 
 
 def one_hot(workload: Workload):
-    """50 columns of 100 categories each as their one-hot columns, in CSR; the class depends on ten of them."""
+    """50 columns of 100 categories each, as they are or as one-hot columns in CSR; the class depends on ten of them."""
     rng, n_columns = np.random.default_rng(0), workload.entries
     n, width = ROWS[workload.name] + 1000, workload.units[0] // n_columns
     codes = (width * rng.random((n, n_columns)) ** 2).astype(np.int64)
     effects = rng.standard_normal((10, width, workload.units[-1]))
     y = sum(effects[j, codes[:, j]] for j in range(10)).argmax(axis=1)
+    if workload.kind == "categories":
+        return codes, y
     places = codes + width * np.arange(n_columns)
     starts = np.arange(0, n * n_columns + 1, n_columns)
     return sparse.csr_matrix((np.ones(places.size, np.float32), places.ravel(), starts), (n, workload.units[0])), y
@@ -115,6 +118,13 @@ def text(workload: Workload):
     return normalize(X), y
 
 
+def spread(codes: np.ndarray, width: int) -> np.ndarray:
+    """Columns of categories as one-hot columns of an array, for who knows no categories."""
+    rows = np.zeros((len(codes), width * codes.shape[1]), np.float32)
+    np.put_along_axis(rows, codes + width * np.arange(codes.shape[1]), 1, axis=1)
+    return rows
+
+
 def load(workload: Workload):
     """``(X, y, X_test, y_test)`` of a workload; classes as int64, targets as float32."""
     rng = np.random.default_rng(0)
@@ -125,7 +135,7 @@ def load(workload: Workload):
         X = rng.standard_normal((120_000, workload.units[0]))
         mixed = np.tanh(X @ rng.standard_normal((workload.units[0], 8)))
         y = mixed @ rng.standard_normal((8, 1)) + 0.1 * rng.standard_normal((len(X), 1))
-    elif workload.kind in ("text", "one-hot"):
+    elif workload.kind in ("text", "one-hot", "categories"):
         X, y = (text if workload.kind == "text" else one_hot)(workload)
     elif workload.kind == "tiny":
         X, y = load_iris(return_X_y=True)
@@ -138,6 +148,6 @@ def load(workload: Workload):
         kind = np.dtype(workload.dtype)
         return X.astype(kind), y, X_test.astype(kind), y_test
     half = {"expm": 10_000, "table": 100_000}.get(workload.kind, len(y) - 1000)
-    X = X if workload.kind == "table" else X.astype(np.float32)
+    X = X if workload.kind in ("table", "categories") else X.astype(np.float32)
     y = y if y.dtype == np.int64 else y.astype(np.float32)
     return X[:half], y[:half], X[half:], y[half:]

@@ -67,7 +67,7 @@ class BaseMLP(Preparation, CallbackSupport):
             where they lie; only other sparse formats than CSR, float16 and objects are
             converted. Rows that come in chunks are given as a function, without ``y``: called anew in every
             epoch, it gives ``(X, y)`` or ``(X, y, sample_weight)``, chunk by chunk, such as a generator function or
-            :class:`ArrowFiles`. A window of a thirty-second of the memory is shuffled (``shuffle=('blocks', n_rows)`` for
+            :class:`ArrowFiles`. A window of a 64th of the memory is shuffled (``shuffle=('blocks', n_rows)`` for
             another) while a thread of its own, in which the function runs, reads the next. A first call counts rows and
             learns classes and ``normalize``; a function with the attributes ``n_rows`` and ``classes`` needs none.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)

@@ -150,7 +150,7 @@ PARAMETERS = (
         ["boolean", StrOptions({"blocks"}), tuple],
         "bool or 'blocks', default=True",
         "Whether rows are shuffled before every epoch. 'blocks', for data larger than memory, takes blocks of neighbouring "
-        "rows from random places and shuffles them within a window of a thirty-second of the memory, which is read ahead; "
+        "rows from random places and shuffles them within a window of a 64th of the memory, which is read ahead; "
         "``('blocks', n_rows)`` is a window of so many rows, on every machine.",
     ),
     Parameter(

@@ -1,6 +1,6 @@
 """Rows that come in chunks, anew in every epoch: put together to windows, shuffled, read ahead by a thread.
 
-A window has room for a thirty-second of the memory at most; one trains while the next is read.
+A window has room for a 64th of the memory at most; one trains while the next is read.
 """
 
 from __future__ import annotations

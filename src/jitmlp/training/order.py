@@ -24,8 +24,8 @@ from jitmlp.engine.memory import memory_limit
 from jitmlp.training.beside import WAIT, beside
 from jitmlp.training.direct import DirectFile, Room, direct_windows, whole_sectors
 
-BLOCK_BYTES = 2**22  # from where on a disk reads as fast at random places as in order
-WINDOW_SHARE = 1 / 32  # of the memory; one window trains, another is read
+BLOCK_BYTES = 2**21  # from where on a disk reads as fast at random places as in order
+WINDOW_SHARE = 1 / 64  # of the memory; one window trains, another is read, and what is touched first is slow
 UNSHUFFLED_BYTES = 2**26  # of a window whose rows stay in their order
 FIRST_WINDOWS = (8, 4, 2)  # parts of a window
 PAGE, NEAR = mmap.PAGESIZE, 8  # bytes; rows
@@ -41,7 +41,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     window : int
-        Rows that are shuffled together, fewer at first; 0 for as many as fit in a thirty-second of the memory.
+        Rows that are shuffled together, fewer at first; 0 for as many as fit in a 64th of the memory.
     """
 
     window: int = 0
