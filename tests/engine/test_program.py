@@ -140,7 +140,7 @@ CASES = {
     "sparse, by entries": {"units": (40, 9, 3), "form": few_entries},
     "sparse, by entries, large batch": {"units": (40, 9, 3), "form": few_entries, "rows": 1030, "n": 1030},
     "large batch": {"rows": 1030, "n": 1030},
-    "zeros left out": {"units": (43, 17, 3), "form": mostly_zeros, "n": 130},
+    "zeros left out": {"units": (43, 17, 3), "form": mostly_zeros, "rows": 200, "n": 1030},
     "zeros left out, large batch": {"units": (43, 17, 3), "form": mostly_zeros, "rows": 1030, "n": 1030},
 }
 

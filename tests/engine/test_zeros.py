@@ -98,9 +98,9 @@ def test_a_number_that_is_not_finite_is_found():
 
 @pytest.mark.parametrize("weight", [np.nan, np.inf])
 def test_a_weight_that_is_not_finite_is_seen_though_only_zeros_meet_it(weight):
-    X = np.zeros((N, 50))
+    X = np.zeros((1500, 50))
     X[:, 0] = 1
-    data = Data(X, np.zeros(N, int))
+    data = Data(X, np.zeros(1500, int))
     network, coefs, _ = make_network((50, 21, 3), optimizer="adam", rows=32)
     parameters = network.parameters()
     parameters.weights[0][30, 5] = weight
@@ -118,7 +118,7 @@ def test_how_much_is_left_is_found_from_a_sample():
         assert filled - 0.02 <= fill_of((rng.random((2000, 300)) < density).astype(np.float32)) <= filled + 0.12
     codes = np.eye(100)[rng.integers(100, size=2000)]
     assert fill_of(codes) <= 0.2
-    assert fill_of(np.zeros((20, 300))) == fill_of(np.zeros((2000, 3))) == 1.0  # too few to look at
+    assert fill_of(np.zeros((900, 300))) == fill_of(np.zeros((2000, TILE_ROWS - 1))) == 1.0  # too few to look at
     by_class = np.zeros((2000, 400), np.uint8)
     for k in range(10):  # rows in order of their class: each tile of a shuffled epoch meets all of them
         by_class[200 * k : 200 * (k + 1), 40 * k : 40 * (k + 1)] = 1
@@ -132,8 +132,8 @@ def test_only_where_it_pays():
         network, *_ = make_network((X.shape[1], *units), optimizer="adam", rows=32, **options)
         return program.leaves_out_zeros(network.model, Data(X, np.zeros(len(X), int)).kind)
 
-    X = (rng.random((500, 64)) < 0.4 / TILE_ROWS).astype(float)
-    assert way(X, (100, 3)) and not way(rng.normal(size=(500, 64)), (100, 3))
+    X = (rng.random((2000, 64)) < 0.4 / TILE_ROWS).astype(float)
+    assert way(X, (100, 3)) and not way(rng.normal(size=(2000, 64)), (100, 3))
     assert fill_of(X) == 0.4 and way(X, (20, 3)) and not way(X, (2, 3))  # a narrow layer has little to leave out
     assert not way(X, (100, 3), scaling=Scaling(np.ones(64), np.ones(64)))  # no zeros are left
     some = np.where(np.arange(64) < 10, 0.5, 0.0)
