@@ -124,8 +124,8 @@ def test_training_reads_ahead(mapped, monkeypatch):
 
 def test_a_window_is_a_part_of_the_memory():
     window, block = Blocks().sizes(2**20, 10**9)
-    assert window == int(memory_limit() / 64 / 2**20) and block == 4
-    assert Blocks(100).sizes(2**20, 10**9) == (100, 4)
+    assert window == int(memory_limit() / 64 / 2**20) and block == 2
+    assert Blocks(100).sizes(2**20, 10**9) == (100, 2)
 
 
 def test_pages_are_read_whatever_the_layout(mapped):

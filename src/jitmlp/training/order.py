@@ -131,9 +131,9 @@ def read_ahead(
     whole = np.diff(starts).max(initial=0) >= multiple  # mini-batches of more rows are not to be copied together
     file = DirectFile.of(data) if is_large(data) and whole else None
     windows = [order[first:last] for first, last in zip(starts, starts[1:])]
-    in_order = [np.sort(window) for window in windows] if file is not None else []
-    if file is not None and all(map(file.holds, in_order)):
-        with direct_windows(file, data, windows, in_order, multiple, rooms) as direct:
+    as_stored = [np.sort(window) for window in windows] if file is not None else []
+    if file is not None and all(map(file.holds, as_stored)):
+        with direct_windows(file, data, windows, as_stored, multiple, rooms) as direct:
             yield direct
         return
     with _read_through_the_map(X, order, starts, multiple, is_large(data)) as parts:
