@@ -123,3 +123,21 @@ def make_network(
     network.pack(coefs, intercepts)
     network.pack_norms(norms)
     return network, coefs, intercepts
+
+
+# What a step can have beside the plain one
+STEP_FORMS = (
+    {"constraints": Constraints(0.01, clip_norm=0.1), "accumulate": True},
+    {"constraints": Constraints(0.01, l1=0.1, max_norm=0.5)},
+    {"batch_norm": True},
+    {"dropout": (0.0, 0.3)},
+    {"dropout": (0.2, 0.0)},
+)
+
+
+def after_an_epoch(network, data, order, rows, constraints, n_threads):
+    """Parameters, loss and predictions after an epoch of Adam in mini-batches of so many rows."""
+    n_steps = -(-len(order) // rows)
+    table = optimizer_rule("adam").table(np.full(n_steps, 0.01), np.arange(1.0, n_steps + 1), {})
+    network.train(data, order, rows, table, constraints, 3, 11, n_threads)
+    return [*network.parameters().arrays(), np.array([network.take_loss()]), network.predict(data)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from helpers import Constraints, Data, make_network, optimizer_rule
+from helpers import STEP_FORMS, Constraints, Data, after_an_epoch, make_network, optimizer_rule
 from jitmlp.engine import program
 from jitmlp.engine.data import DENSITIES
 from jitmlp.engine.workspace import NonFiniteInputs
@@ -28,10 +28,7 @@ def trained(X, *, dtype=np.float64, rows=32, n_threads=1, constraints=Constraint
     rng = np.random.default_rng(1)
     data = Data(X, rng.integers(UNITS[-1], size=N), rng.uniform(0.5, 2, N))
     network, *_ = make_network(UNITS, "tanh", dtype=dtype, optimizer="adam", rows=rows, n_threads=n_threads, **options)
-    n_steps = -(-N // rows)
-    table = optimizer_rule("adam").table(np.full(n_steps, 0.01), np.arange(1.0, n_steps + 1), {})
-    network.train(data, rng.permutation(N), rows, table, constraints, 3, 11, n_threads)
-    return [*network.parameters().arrays(), np.array([network.take_loss()]), network.predict(data)]
+    return after_an_epoch(network, data, rng.permutation(N), rows, constraints, n_threads)
 
 
 def by_entries(X):
@@ -49,18 +46,7 @@ def test_rows_of_ordered_columns_give_the_bits_of_dense_rows(element, index, dty
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"rows": N, "blocks": 3},
-        {"constraints": Constraints(0.01, clip_norm=0.1), "accumulate": True},
-        {"constraints": Constraints(0.01, l1=0.1, max_norm=0.5)},
-        {"batch_norm": True},
-        {"dropout": (0.0, 0.3)},
-        {"dropout": (0.2, 0.0)},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("options", [{"rows": N, "blocks": 3}, *STEP_FORMS], ids=str)
 def test_every_form_of_a_step_gives_the_bits_of_dense_rows_on_any_number_of_threads(options, monkeypatch):
     options = dict(options)
     if "blocks" in options:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import Constraints, Data, make_network, optimizer_rule
+from helpers import STEP_FORMS, Constraints, Data, after_an_epoch, make_network, optimizer_rule
 from jitmlp.engine import program
 from jitmlp.engine.data import FILLS, fill_of
 from jitmlp.engine.workspace import NonFiniteInputs
@@ -32,12 +32,10 @@ def trained(X, leave_out, *, units=(21, 3), dtype=np.float64, rows=32, n_threads
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "MOST_FILLED", 9.0 if leave_out else -1.0)
         network, *_ = make_network((X.shape[1], *units), "tanh", dtype=dtype, optimizer="adam", rows=rows, n_threads=n_threads, **options)  # fmt: skip
-        n_steps = -(-N // rows)
-        table = optimizer_rule("adam").table(np.full(n_steps, 0.01), np.arange(1.0, n_steps + 1), {})
-        network.train(data, rng.permutation(N), rows, table, constraints, 3, 11, n_threads)
+        found = after_an_epoch(network, data, rng.permutation(N), rows, constraints, n_threads)
         names = [wanted.body.__name__ for job in network._jobs.values() for wanted in job.wanted]
         assert ("product_of_some" in names) == leave_out
-        return [*network.parameters().arrays(), np.array([network.take_loss()]), network.predict(data)]
+        return found
 
 
 def assert_same(left, right):
@@ -68,11 +66,7 @@ def test_whatever_the_rows_are_stored_as(element):
     "options",
     [
         {"rows": N, "blocks": 3},
-        {"constraints": Constraints(0.01, clip_norm=0.1), "accumulate": True},
-        {"constraints": Constraints(0.01, l1=0.1, max_norm=0.5)},
-        {"batch_norm": True},
-        {"dropout": (0.0, 0.3)},
-        {"dropout": (0.2, 0.0)},
+        *STEP_FORMS,
         {"constraints": Constraints(0.01, frozen=((True, False), (False, False)))},
         {"scaling": Scaling(np.zeros(50), np.full(50, 0.3))},
     ],

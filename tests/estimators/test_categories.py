@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import jitmlp
 from jitmlp import MLPClassifier, MLPRegressor
+from jitmlp.estimators.together import one_problem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N = 300
@@ -167,3 +168,28 @@ def test_what_cannot_be_is_an_error():
     words = np.array([["a", 1.0], ["b", 2.0]], object)
     with pytest.raises(ValueError, match="column.* 0 hold no numbers"):
         MLPClassifier(categorical_features=[1]).fit(words, [0, 1])
+
+
+def test_processes_must_agree_in_the_categories():
+    class Others:
+        """A group whose other process has told these facts."""
+
+        is_alone, every, facts = False, 1, None
+
+        def gather(self, facts):
+            self.facts, others = facts, self.facts
+            return [facts if others is None else others, facts]
+
+        def first(self, values):
+            return values
+
+    group, other = Others(), X.copy()
+    other[other[:, 3] == 7, 3] = 8  # as many categories
+    for rows in (X, X, other):
+        model = MLPClassifier(categorical_features=[0, 3], **OPTIONS)
+        problem = model._prepare(rows, CLASSES, None, False, (None, None, None))
+        if rows is X:
+            one_problem(group, model, problem)
+        else:
+            with pytest.raises(ValueError, match="all processes must agree in the categories"):
+                one_problem(group, model, problem)

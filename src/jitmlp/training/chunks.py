@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
-from jitmlp.training.beside import WAIT, beside
+from jitmlp.training.beside import WAIT, beside, made_by
 from jitmlp.training.order import UNSHUFFLED_BYTES, Blocks, window_sizes
 
 WINDOWS = 2  # that exist at a time
@@ -137,16 +136,10 @@ class Chunks:
 
         def windows() -> Iterator[tuple[Data, np.ndarray]]:
             while True:
-                try:
-                    window = filled.get(timeout=WAIT)
-                except queue.Empty:
-                    interrupts.answer_pending()
-                    continue
+                window = made_by(filled)
                 if window is None:
                     self._rooms = [empty.get() for _ in range(WINDOWS)]
                     return
-                if isinstance(window, BaseException):
-                    raise window
                 yield window.data(), window.order
                 window.clear()
                 empty.put(window)

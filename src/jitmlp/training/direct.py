@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data, MappedFile, address, map_of
-from jitmlp.training.beside import WAIT, beside
+from jitmlp.training.beside import WAIT, beside, made_by
 
 SECTOR = 4096  # bytes: of what a disk reads at once, of a page
 WINDOWS = 2  # that exist at a time: one trains, another is read
@@ -199,14 +198,7 @@ def direct_windows(
         left, left_rows = np.empty((0, file.n_features), file.dtype), windows[0][:0]
         place = np.empty(data.n_samples, np.int64)  # of a row in its window
         for k, (window, rows) in enumerate(zip(windows, as_stored)):
-            while True:
-                try:
-                    room = filled.get(timeout=WAIT)
-                    break
-                except queue.Empty:
-                    interrupts.answer_pending()
-            if isinstance(room, BaseException):
-                raise room
+            room = made_by(filled)
             file.watched.check()
             # what was too little for a mini-batch comes first
             X = room.rows(file, len(left), len(rows))
