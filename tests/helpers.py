@@ -99,6 +99,7 @@ def make_network(
     batch_norm=False,
     optimizer=None,
     scaling=None,
+    bfloat16=False,
     **options,
 ):
     """A network with random parameters, and copies of them."""
@@ -114,6 +115,7 @@ def make_network(
         LOSS_NAMES[loss].default,
         input_dropout=rates[0],
         scaling=scaling,
+        bfloat16=bfloat16,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

@@ -39,7 +39,7 @@ class Estimator:
             shuffle=workload.batch < X.shape[0],  # nobody shuffles where every step takes all rows
         )
         if module.__name__ == "jitmlp":
-            self.options |= {"n_threads": threads, "dtype": workload.dtype}
+            self.options |= {"n_threads": threads, "dtype": workload.dtype, "precision": workload.precision}
             if workload.kind == "categories":
                 self.options["categorical_features"] = list(range(X.shape[1]))
         if not classify:

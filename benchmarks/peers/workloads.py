@@ -32,6 +32,8 @@ class Workload:
         Stored numbers of a row of sparse text.
     peers : tuple of str
         Who takes part beside jitmlp.
+    precision : str, optional
+        Of jitmlp's products; the peers' are of ``dtype``.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Workload:
     activation: str = "relu"
     entries: int = 0
     peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax", "keras")
+    precision: str | None = None
 
     @property
     def flops(self) -> float:
@@ -62,6 +65,8 @@ WORKLOADS = {
         Workload("W3", "mnist", (784, 30, 10), 10, 3),
         Workload("W4", "mnist", (784, 512, 512, 10), 128, 1),
         Workload("W5", "mnist", (784, 1024, 1024, 10), 512, 1),
+        Workload("W4b", "mnist", (784, 512, 512, 10), 128, 1, peers=("torch", "jax"), precision="bfloat16"),
+        Workload("W5b", "mnist", (784, 1024, 1024, 10), 512, 1, peers=("torch", "jax"), precision="bfloat16"),
         Workload("W6", "expm", (4, 32, 16, 4), 10_000, 200, activation="tanh"),
         Workload("W7", "table", (50, 256, 256, 1), 256, 2),
         Workload("T1", "text", (30_000, 100, 20), 200, 2, entries=80, peers=("scikit-learn",)),

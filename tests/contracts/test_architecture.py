@@ -76,7 +76,7 @@ def test_every_folder_is_packaged():
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_files_can_be_read_in_one_sitting(path):
-    limit = 480 if path.name == "parameters.py" else 620  # the table of parameters is prose
+    limit = 500 if path.name == "parameters.py" else 620  # the table of parameters is prose
     assert len(path.read_text().splitlines()) <= limit
 
 

@@ -2,7 +2,8 @@
 
 ``c[m, v] = init[m, v] + sum_k a[m, k] * b[k, v]``, with ``a`` broadcast element by element
 and ``b`` read a vector at a time. Each element is summed in the order of ``k``, whatever the
-shape of the tile it falls in.
+shape of the tile it falls in. Where ``a`` and ``b`` are words, each is a pair of bfloat16 numbers
+(:mod:`jitmlp_kernels.pieces.bfloat16`), and one ``k`` is two products.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=
     cells = [(r, v) for r in range(rows) for v in range(panels)]
     sums = [m.variable(m.load(init.at(r, v))) for r, v in cells]
     b_panels = [b.start.at(v * b.panel) for v in range(panels)]
+    add_product = fma if b.start.dtype.kind == "f" else m.dot_pairs
     for n in m.loop(depth):
         k = n if places is None else m.read(places.at(n))
         b_row, a_column = k * b.row, k * a_step
@@ -55,7 +57,7 @@ def tile(m, rows, panels, a_rows, a_step, b, init, c, depth, ahead=None, places=
         if ahead is not None:
             m.prefetch(ahead[0].byte(n * ahead[1]))
         for (r, v), total in zip(cells, sums):
-            total.set(fma(scales[r], vectors[v], total.get()))
+            total.set(add_product(scales[r], vectors[v], total.get()))
     for (r, v), total in zip(cells, sums):
         m.store(total.get(), c.at(r, v))
 
@@ -91,7 +93,13 @@ def product(m, job, unit, op):
     Panels outside, rows inside: a pair of panels is read from the second-level cache once and
     serves every row tile of the group.
     """
-    a, b, init, c = (address.cast(m.dtype) for address in (op.a, op.b, op.init, op.c))
+    multiply_rows(m, unit, op, m.dtype)
+
+
+def multiply_rows(m, unit, op, factors):
+    """The product of a group's rows, with both factors of a dtype."""
+    a, b = op.a.cast(factors), op.b.cast(factors)
+    init, c = op.init.cast(m.dtype), op.c.cast(m.dtype)
     a_row, b_panel, panels, init_panel = op.a_row, op.b_panel, op.panels, op.init_panel
     c_row, depth, lanes = op.c_row, op.depth, m.lanes
     first, rows = unit.place, unit.padded

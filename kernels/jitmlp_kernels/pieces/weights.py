@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitmlp_kernels.pieces.bfloat16 import RoundedProduct
 from jitmlp_kernels.pieces.product import Block
 from jitmlp_kernels.pieces.records import (
     ADDRESS,
@@ -54,7 +55,8 @@ def exchanged_scale(m, job, unit, op):
     unit.scale = where(total != 0.0, 1.0 / where(total != 0.0, total, 1.0), 0.0)
 
 
-GRADIENTS = {"all": Product, "some": SomeRows, "entries": SparseProduct}  # by what of the inputs is multiplied
+# by what of the inputs is multiplied, or in what precision
+GRADIENTS = {"all": Product, "some": SomeRows, "entries": SparseProduct, "bfloat16": RoundedProduct}
 
 
 @kernel(WEIGHTS)

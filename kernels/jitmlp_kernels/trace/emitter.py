@@ -21,9 +21,9 @@ import sys
 import numpy as np
 from llvmlite import ir
 
-from jitmlp_kernels.trace.functions import where
+from jitmlp_kernels.trace.functions import fma, where
 from jitmlp_kernels.trace.pointers import ADDRESS, DOUBLE, Fields, Pointer, Variable, element_type
-from jitmlp_kernels.trace.target import VECTOR_BYTES
+from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT, VECTOR_BYTES
 from jitmlp_kernels.trace.values import (
     FASTMATH,
     INT32,
@@ -37,6 +37,20 @@ from jitmlp_kernels.trace.values import (
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 PIECE = ir.FunctionType(ir.VoidType(), [ADDRESS] * 3)  # of job, unit and operands
+UPPER_HALF, BFLOAT16_DOT_LANES = 0xFFFF0000, 16
+
+
+class BFloat16(ir.Type):
+    """LLVM's type of numbers that are the upper half of a float32, which llvmlite does not have."""
+
+    def _to_string(self):
+        return "bfloat"
+
+    def __eq__(self, other):
+        return isinstance(other, BFloat16)
+
+    def __hash__(self):
+        return hash(BFloat16)
 
 
 class Emitter:
@@ -93,6 +107,14 @@ class Emitter:
         """``rate * 2**24`` as a whole number of 32 bits in every lane."""
         scaled = self.builder.fmul(rate.value, constant(DOUBLE, float(2**24)))
         return Whole(self.builder, self._splat(self.builder.fptoui(scaled, INT32)))
+
+    def bits(self, lanes):
+        """The bits of float32 lanes as whole numbers of 32 bits."""
+        return Whole(self.builder, self.builder.bitcast(lanes.value, ir.VectorType(INT32, self.lanes)))
+
+    def floats(self, bits):
+        """The float32 lanes of such bits."""
+        return Lanes(self.builder, self.builder.bitcast(bits.value, ir.VectorType(ir.FloatType(), self.lanes)))
 
     def not_below(self, left, right):
         """``left >= right`` for unsigned whole numbers."""
@@ -192,6 +214,18 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(INT32, len(indices)), indices)
         return Lanes(self.builder, self.builder.shuffle_vector(left.value, right.value, mask))
 
+    def dot_pairs(self, a, b, total):
+        """``total`` and the products of two numbers a lane, each a bfloat16 in half of a word; float32."""
+        if HAS_BFLOAT16_DOT and self.lanes == BFLOAT16_DOT_LANES:
+            words = ir.VectorType(BFloat16(), 2 * self.lanes)
+            function = self._declare("llvm.x86.avx512bf16.dpbf16ps.512", total.type, [total.type, words, words])
+            halves = (self.builder.bitcast(word.value, words) for word in (a, b))
+            return total.same(self.builder.call(function, [total.value, *halves]))
+        for low in (True, False):
+            x, y = (self.floats(word * 2**16 if low else word & UPPER_HALF) for word in (a, b))
+            total = fma(x, y, total)
+        return total
+
     # Memory
 
     def fields(self, pointer, dtype):
@@ -211,8 +245,9 @@ class Emitter:
         return self.builder.load(pointer.address, align=pointer.align, typ=type_)
 
     def load(self, pointer):
-        """One vector of the pointer's floats."""
-        return Lanes(self.builder, self._load(pointer, ir.VectorType(element_type(pointer.dtype), self.lanes)))
+        """One vector of the pointer's floats, or of its whole numbers as they are."""
+        kind = Lanes if pointer.dtype.kind == "f" else Whole
+        return kind(self.builder, self._load(pointer, ir.VectorType(element_type(pointer.dtype), self.lanes)))
 
     def store(self, lanes, pointer):
         """Write a vector."""
@@ -266,8 +301,8 @@ class Emitter:
         self.builder.store(value, pointer.address, align=pointer.align)
 
     def broadcast(self, pointer):
-        """The float at ``pointer``, rounded to the network's dtype, in every lane."""
-        return self.spread(self.read(pointer))
+        """The float at ``pointer``, rounded to the network's dtype, in every lane; or the low 32 bits of a whole number."""
+        return (self.spread if pointer.dtype.kind == "f" else self.spread_bits)(self.read(pointer))
 
     def prefetch(self, pointer, write=False):
         """Ask for a cache line; no influence on results."""

@@ -114,6 +114,14 @@ class Interpreter:
         """``rate * 2**24`` as a whole number of 32 bits in every lane."""
         return np.full(self.lanes, int(rate * 2**24), np.uint32)
 
+    def bits(self, lanes):
+        """The bits of float32 lanes as whole numbers of 32 bits."""
+        return np.asarray(lanes, np.float32).view(np.uint32)
+
+    def floats(self, bits):
+        """The float32 lanes of such bits."""
+        return np.asarray(bits, np.uint32).view(np.float32)
+
     def not_below(self, left, right):
         """``left >= right`` for unsigned whole numbers."""
         return left >= right
@@ -176,6 +184,13 @@ class Interpreter:
         """The lanes of two vectors, one behind the other, picked by number."""
         return np.concatenate([left, right])[list(indices)]
 
+    def dot_pairs(self, a, b, total):
+        """``total`` and the products of two numbers a lane, each a bfloat16 in half of a word; float32."""
+        for low in (True, False):
+            x, y = (self.floats(word << 16 if low else word & 0xFFFF0000) for word in (a, b))
+            total = x * y + total  # the product is exact
+        return total
+
     # Memory
 
     def fields(self, pointer, dtype):
@@ -187,7 +202,7 @@ class Interpreter:
         return Pointer(self, pointer.view(1)[0], np.uint8)
 
     def load(self, pointer):
-        """One vector of the pointer's floats."""
+        """One vector of the pointer's floats, or of its whole numbers as they are."""
         return pointer.view(self.lanes).copy()
 
     def store(self, lanes, pointer):
@@ -215,8 +230,8 @@ class Interpreter:
         pointer.view(1)[0] = number.address if isinstance(number, Pointer) else number
 
     def broadcast(self, pointer):
-        """The float at ``pointer``, rounded to the network's dtype, in every lane."""
-        return self.spread(self.read(pointer))
+        """The float at ``pointer``, rounded to the network's dtype, in every lane; or the low 32 bits of a whole number."""
+        return (self.spread if pointer.dtype.kind == "f" else self.spread_bits)(self.read(pointer))
 
     def prefetch(self, pointer, write=False):
         """Nothing to ask for."""

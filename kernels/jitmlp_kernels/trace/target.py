@@ -67,6 +67,9 @@ def choose_vector_bytes() -> int:
 
 VECTOR_BYTES = choose_vector_bytes()
 
+# The CPU's own products of bfloat16 (AVX512_BF16), on vectors of 64 bytes
+HAS_BFLOAT16_DOT = bool(VECTOR_BYTES == 64 and host_features().get("avx512bf16"))
+
 # A tile of TILE_ROWS x TILE_PANELS accumulators must fit the register file beside
 # the operands: 32 vector registers with AVX-512 (and NEON), 16 with AVX2.
 TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8

@@ -50,6 +50,20 @@ def aligned_zeros(count: int, dtype: Any) -> np.ndarray:
 
 
 @dataclass
+class WordsPlace:
+    """Where the words of one layer lie that are multiplied in bfloat16, each two numbers."""
+
+    weights: int = 0  # [panel][fan_in_padded / 2][lane]
+    transposed: int = 0
+    input_columns: int = 0  # words of neighbouring columns, for the way forward
+    input_columns_row: int = 0
+    input_rows: int = 0  # words of neighbouring rows, for the gradients
+    delta_columns: int = 0
+    delta_columns_row: int = 0
+    delta_rows: int = 0
+
+
+@dataclass
 class LayerPlace:
     """Where the parts of one layer lie, in elements; later the operands of its calls."""
 
@@ -73,6 +87,7 @@ class LayerPlace:
     dropped: int = 0  # what dropout leaves of the outputs: the next layer's inputs
     first_strip: int = 0
     slope_values: int = 0  # what the activation's derivative reads
+    words: WordsPlace = field(default_factory=WordsPlace)
 
     @property
     def copies(self) -> bool:
@@ -181,10 +196,27 @@ class Layout:
             place.dropped = take(count * row) if layer.dropout else place.outputs
             inputs = place.dropped
         self.targets = take(count * row) if self.training else 0
+        if self.model.bfloat16:
+            self._book_words(count)
         self.zeros, self.ones = take(2 * TILE_PANELS * self.lanes), take(1)
         self.scratch_stride = up(TILE_ROWS * TILE_PANELS * self.lanes, self.arena.line) + 2 * self.arena.line
         self.scratch = take(self.scratch_stride * self.n_threads)
         self.status = take(self.arena.line * self.n_threads)
+
+    def _book_words(self, count: int) -> None:
+        take, halves = self.arena.take, (count + 1) // 2
+        for l, place in enumerate(self.layers):
+            words, width = place.words, place.panels * self.lanes
+            words.weights = take(place.fan_in_padded // 2 * width)
+            words.input_columns_row = self._row(-(-place.inputs_row // 2))
+            words.input_columns = take(count * words.input_columns_row)
+            if not self.training:
+                continue
+            words.input_rows, words.delta_rows = take(halves * place.inputs_row), take(halves * place.row)
+            if l > 0:
+                words.transposed = take(-(-place.fan_in_padded // self.lanes) * self.lanes * width // 2)
+                words.delta_columns_row = self._row(-(-place.row // 2))
+                words.delta_columns = take(count * words.delta_columns_row)
 
     def share_strips(self, n_threads: int) -> np.ndarray:
         """Rows of each layer's weights that each thread owns, of nearly equal work.

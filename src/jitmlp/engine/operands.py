@@ -148,6 +148,8 @@ class LayerOperands:
                 "c_row": below.row,
                 "depth": place.fan_out,
             }
+        if layout.model.bfloat16:
+            self._set_words(at, layout, l)
         self.batch_norm = {
             "linear": at(place.linear),
             "normalized": at(place.preactivations),
@@ -158,3 +160,38 @@ class LayerOperands:
             "gamma": at(place.gamma),
             "beta": at(place.beta),
         }
+
+    def _set_words(self, at: Any, layout: Layout, l: int) -> None:
+        """Those of the calls that make and multiply words of two bfloat16."""
+        place, lanes = layout.layers[l], layout.lanes
+        words, strip = place.words, place.fan_in_padded // 2 * lanes
+        inputs = {"source": at(place.inputs), "row": place.inputs_row, "units": place.fan_in}
+        deltas = {"source": at(place.deltas), "row": place.row, "units": place.fan_out}
+        input_columns, delta_columns = words.input_columns_row, words.delta_columns_row
+        self.input_columns = {**inputs, "target": at(words.input_columns), "target_row": input_columns}
+        self.input_rows = {**inputs, "target": at(words.input_rows), "target_row": place.inputs_row}
+        self.delta_columns = {**deltas, "target": at(words.delta_columns), "target_row": delta_columns}
+        self.delta_rows = {**deltas, "target": at(words.delta_rows), "target_row": place.row}
+        self.rounded_forward = {
+            **self.forward,
+            "a": at(words.input_columns),
+            "a_row": input_columns,
+            "b": at(words.weights),
+            "b_panel": strip,
+            "depth": -(-place.fan_in // 2),
+        }
+        self.rounded_weights = {**self.weights, "inputs": at(words.input_rows), "deltas": at(words.delta_rows)}
+        vectors = place.panels * place.fan_in_padded
+        self.packed = [{"source": at(place.weights), "target": at(words.weights), "vectors": vectors}]
+        if l > 0 and layout.training:
+            self.rounded_backward = {
+                **self.backward,
+                "a": at(words.delta_columns),
+                "a_row": delta_columns,
+                "b": at(words.transposed),
+                "b_panel": self.backward["b_panel"] // 2,
+                "depth": -(-place.fan_out // 2),
+            }
+            panels = -(-place.fan_in_padded // lanes)
+            vectors = panels * place.panels * lanes
+            self.packed.append({"source": at(place.transposed), "target": at(words.transposed), "vectors": vectors})

@@ -7,6 +7,7 @@ below; to add a kind of layer, add its calls on the way forward and on the way b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
 from jitmlp_kernels.pieces import batch_norm, gather, rows, vectors, weights
+from jitmlp_kernels.pieces.bfloat16 import pack_columns, pack_rows, pack_weights, rounded_product
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
 from jitmlp_kernels.pieces.sparse import sort_entries, sparse_product
@@ -139,7 +141,7 @@ def _entries(model: Model, kind: Kind) -> dict[str, str]:
 
 def leaves_out_zeros(model: Model, kind: Kind) -> bool:
     """Whether the first layer leaves out what of dense rows is zero, which takes a look at all."""
-    if kind.indices:
+    if kind.indices or model.bfloat16:
         return False
     shifted = 0.0 if model.scaling is None else np.mean(model.scaling.shift != 0)
     tiles = -(-model.layers[0].units * model.dtype.itemsize // (TILE_PANELS * VECTOR_BYTES))
@@ -148,7 +150,14 @@ def leaves_out_zeros(model: Model, kind: Kind) -> bool:
 
 def _inputs_way(model: Model, kind: Kind) -> str:
     """What of the inputs the first layer multiplies: see ``GRADIENTS``."""
-    return "entries" if _entries(model, kind) else "some" if leaves_out_zeros(model, kind) else "all"
+    if _entries(model, kind):
+        return "entries"
+    return "some" if leaves_out_zeros(model, kind) else _products(model)
+
+
+def _products(model: Model) -> str:
+    """What of the inputs of all other layers: see ``GRADIENTS``."""
+    return "bfloat16" if model.bfloat16 else "all"
 
 
 def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
@@ -199,6 +208,11 @@ def _forward(
             program.call(sparse_product, place.forward, **entries)
         elif l == 0 and leaves_out_zeros(model, kind):
             program.call(product_of_some, place.forward)
+        elif model.bfloat16:
+            program.call(pack_columns, place.input_columns)
+            if training:
+                program.call(pack_rows, place.input_rows)
+            program.call(rounded_product, place.rounded_forward)
         else:
             program.call(product, place.forward)
         if layer.batch_norm:
@@ -217,7 +231,7 @@ def _forward(
             program.call(rows.dropout, place.dropout if training else {**place.dropout, "rate": 0.0})
 
 
-def _backward(program: Program, model: Model, places: Operands, lowest: int, exchanges: bool) -> None:
+def _backward(program: Program, model: Model, places: Operands, kind: Kind, lowest: int, exchanges: bool) -> None:
     """The deltas of all layers, from the loss down to the lowest that changes."""
     output = places.layers[-1]
     program.call(rows.loss_rows, places.loss_place, loss=model.loss, canonical=model.is_canonical)
@@ -232,9 +246,15 @@ def _backward(program: Program, model: Model, places: Operands, lowest: int, exc
                 program.exchange("norm_gradients", l)
             program.phase(by_rows=True)
             program.call(batch_norm.batch_norm_backward, place.batch_norm, shared=exchanges)
+        if model.bfloat16 and not (l == 0 and _entries(model, kind)):
+            program.call(pack_rows, place.delta_rows)
         if l == lowest:
             break
-        program.call(product, place.backward)
+        if model.bfloat16:
+            program.call(pack_columns, place.delta_columns)
+            program.call(rounded_product, place.rounded_backward)
+        else:
+            program.call(product, place.backward)
         below, below_place = model.layers[l - 1], places.layers[l - 1]
         if below.dropout:
             program.call(rows.dropout, below_place.dropout_backward)
@@ -264,13 +284,23 @@ def _update(program: Program, model: Model, places: Operands, kind: Kind, optimi
         program.phase(by_rows=False)
         program.call(weights.clip_factor)
     for l, layer in enumerate(model.layers):
-        inputs = "all" if l else _inputs_way(model, kind)
+        inputs = _products(model) if l else _inputs_way(model, kind)
         _update_layer(program, l, layer, places.layers[l], optimizer, plan, inputs)
     if plan.max_norm:
         program.phase(by_rows=False)
         for l, place in enumerate(places.layers):
             if plan.trains(l)[0]:
                 program.call(weights.limit_norms, place.norms)
+    if model.bfloat16:
+        _pack_weights(program, places, [l for l in range(len(model.layers)) if plan.trains(l)[0]])
+
+
+def _pack_weights(program: Program, places: Operands, layers: Iterable[int]) -> None:
+    """Layers' weights as words of two bfloat16, in a phase of its own: of all threads' weights."""
+    program.phase(by_rows=False)
+    for l in layers:
+        for packed in places.layers[l].packed:
+            program.call(pack_weights, packed)
 
 
 def _accumulate(program: Program, model: Model, places: Operands, kind: Kind, plan: Plan) -> None:
@@ -282,8 +312,12 @@ def _accumulate(program: Program, model: Model, places: Operands, kind: Kind, pl
         if trains_vectors:
             program.call(vectors.accumulate_bias, place.bias)
         if trains_weights:
-            inputs = "all" if l else _inputs_way(model, kind)
-            program.call(weights.accumulate_weights, place.weights, inputs=inputs)
+            inputs = _products(model) if l else _inputs_way(model, kind)
+            program.call(weights.accumulate_weights, _weights_place(place, inputs), inputs=inputs)
+
+
+def _weights_place(place: LayerOperands, inputs: str) -> dict[str, Any]:
+    return place.rounded_weights if inputs == "bfloat16" else place.weights
 
 
 def _update_layer(
@@ -298,7 +332,8 @@ def _update_layer(
         for vector in place.batch_norm_vectors if layer.batch_norm else ():
             program.call(vectors.update_vector, vector, optimizer=optimizer)
     if trains_weights and plan.direct:
-        program.call(weights.step_weights, place.weights, optimizer=optimizer, l1=plan.l1, inputs=inputs)
+        operands = _weights_place(place, inputs)
+        program.call(weights.step_weights, operands, optimizer=optimizer, l1=plan.l1, inputs=inputs)
     elif trains_weights:
         program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1)
 
@@ -311,7 +346,7 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         program.phase(by_rows=True, block=block)
         _read_targets(program, places, kind)
         _forward(program, model, places, kind, True, plan.exchanges)
-        _backward(program, model, places, lowest, plan.exchanges)
+        _backward(program, model, places, kind, lowest, plan.exchanges)
         program.phase(by_rows=False, block=block)
         if not plan.direct:
             _accumulate(program, model, places, kind, plan)
@@ -331,6 +366,13 @@ def touching_program(model: Model, places: Operands) -> Program:
     program.phase(by_rows=False)
     for place in places.layers:
         program.call(weights.touch_weights, place.weights)
+    return program
+
+
+def packing_program(model: Model, places: Operands) -> Program:
+    """All weights as words of two bfloat16."""
+    program = Program(model.dtype)
+    _pack_weights(program, places, range(len(model.layers)))
     return program
 
 

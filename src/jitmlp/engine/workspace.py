@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,15 @@ from jitmlp.engine.job import Job
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.memory import check_memory, memory_nodes
 from jitmlp.engine.operands import Operands
-from jitmlp.engine.program import Plan, leaves_out_zeros, prediction_program, touching_program, training_program
+from jitmlp.engine.program import (
+    Plan,
+    Program,
+    leaves_out_zeros,
+    packing_program,
+    prediction_program,
+    touching_program,
+    training_program,
+)
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
@@ -234,6 +242,8 @@ class Workspace:
                     self._running(place, RUNNING_MEAN)[...] = norm.mean
                     self._running(place, RUNNING_VARIANCE)[...] = norm.variance
                     self._running(place, RUNNING_INVERSE)[...] = 1 / np.sqrt(norm.variance + EPSILON)
+        if slot == 0 and self.model.bfloat16:
+            self._run_once(packing_program, n_threads=1)
 
     def clear_state(self) -> None:
         """Set the optimizer's state to its start, zero."""
@@ -558,10 +568,16 @@ class Workspace:
 
     def _touch(self) -> None:
         """Let the threads be the first to write to the weights that they will own."""
-        with interrupts.deferred():
-            job = Job(self, touching_program(self.model, self.operands))
+        self._run_once(touching_program, self.n_threads)
+
+    def _run_once(self, make: Callable[[Model, Operands], Program], n_threads: int) -> None:
+        """Run a program of one phase that needs no data."""
+        job = self._jobs.get(make)
+        if job is None:
+            with interrupts.deferred():
+                job = self._jobs[make] = Job(self, make(self.model, self.operands))
         job.fields.last_phase = 1
-        self._run(job, self.n_threads)
+        self._run(job, n_threads)
 
     def _share(self, n_threads: Any) -> int:
         if n_threads not in self._shares:

@@ -132,6 +132,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         out_activation: Any = None,
         label_smoothing: Any = 0.0,
         dtype: Any = None,
+        precision: Any = None,
         n_threads: Any = None,
         initializer: Any = "auto",
         solver_params: Any = None,
@@ -178,6 +179,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.out_activation = out_activation
         self.label_smoothing = label_smoothing
         self.dtype = dtype
+        self.precision = precision
         self.n_threads = n_threads
         self.initializer = initializer
         self.solver_params = solver_params

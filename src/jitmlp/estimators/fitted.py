@@ -75,6 +75,7 @@ class FittedAttributes(Prediction):
             "n_layers_": len(model.layer_units),
             "out_activation_": model.layers[-1].activation.name,
             "stopped_by_": fit.reason,
+            "precision_": "bfloat16" if model.bfloat16 else model.dtype.name,
             "_normalize": self.normalize,
             "_random_state": problem.random_state,
             "_state": fit.state,

@@ -34,8 +34,8 @@ from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
 FORMAT = 1
 ESTIMATORS: dict[str, type[Prediction]] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
 # Fitted attributes that are numbers, words or lists of numbers, and are kept as they are
-PLAIN = ("n_iter_", "t_", "loss_", "n_outputs_", "n_layers_", "out_activation_", "stopped_by_", "n_features_in_",
-         "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_", "best_validation_score_",
+PLAIN = ("n_iter_", "t_", "loss_", "n_outputs_", "n_layers_", "out_activation_", "precision_", "stopped_by_",
+         "n_features_in_", "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_", "best_validation_score_",
          "history_", "_normalize", "_no_improvement_count")  # fmt: skip
 
 

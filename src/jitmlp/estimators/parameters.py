@@ -264,6 +264,17 @@ PARAMETERS = (
         "Precision of the network. By default that of X if float32, else float64. float32 is about twice as fast.",
     ),
     _added(
+        "precision",
+        None,
+        [StrOptions({"bfloat16", "auto"}), None],
+        "{'bfloat16', 'auto'}, default=None",
+        "As what numbers are multiplied; None for the network's ``dtype``. With ``'bfloat16'`` activations, deltas and "
+        "weights are rounded to 8 bits of precision where they are multiplied; sums, weights, the solver's state and losses "
+        "stay float32. CPUs with AVX512_BF16 multiply twice as many of them at a time; others widen them again, which takes "
+        "about float32's time, and ``fit`` warns. ``'auto'`` takes it where the CPU has the instruction and two layers "
+        "of at least 256 units meet. Sparse rows are multiplied in float32.",
+    ),
+    _added(
         "n_threads",
         None,
         [_from(1, kind=Integral), Options(Integral, {-1}), None],
@@ -444,6 +455,8 @@ n_outputs_ : int
     Output units.
 out_activation_ : str
     Activation of the output layer.
+precision_ : {'float32', 'float64', 'bfloat16'}
+    As what numbers are multiplied.
 n_features_in_ : int
     Features seen in fit.
 feature_names_in_ : ndarray of shape (n_features,)

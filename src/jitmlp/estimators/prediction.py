@@ -110,6 +110,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             network_dtype(coefs[0].dtype),
             loss[1],
             scaling=self._fitted_scaling(),
+            bfloat16=self.__dict__.get("precision_") == "bfloat16" and coefs[0].dtype == np.float32,
         )
 
     def _contents(self) -> tuple:
@@ -119,6 +120,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         return (
             self.activation,
             self.__dict__.get("out_activation_"),
+            self.__dict__.get("precision_"),
             *self.coefs_,
             *self.intercepts_,
             *norms,
@@ -127,9 +129,9 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
 
     @staticmethod
     def _is_current(packed: tuple, contents: tuple) -> bool:
-        if len(packed) != len(contents) or packed[0] != contents[0] or packed[1] != contents[1]:
+        if len(packed) != len(contents) or packed[:3] != contents[:3]:
             return False
-        for old, new in zip(packed[2:], contents[2:]):
+        for old, new in zip(packed[3:], contents[3:]):
             if old is not new or (new is not None and (type(new) is not np.ndarray or new.flags.writeable)):
                 return False
         return True
@@ -429,7 +431,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             )
         super().__setstate__(state)
         if "coefs_" in self.__dict__:
-            for array in self._contents()[2:]:
+            for array in self._contents()[3:]:
                 if array is not None:
                     array.flags.writeable = False
 

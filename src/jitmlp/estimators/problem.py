@@ -27,6 +27,9 @@ from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training.recipe import History, Start
+from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
+
+WIDE = 256  # units of layers whose products in bfloat16 save more than it takes to round them
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ class Preparation(Prediction):
         encoded = task.encode(y)
         if not first:
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
-        dtype = self._choose_dtype(X, first)
+        bfloat16 = self._multiplies_bfloat16((X.shape[1], *sizes, task.n_outputs(encoded)))
+        dtype = np.dtype(np.float32) if bfloat16 else self._choose_dtype(X, first)
         own_weights = checked_weights(sample_weight, X, dtype)
         weights = own_weights if survey is not None else self._weigh_classes(own_weights, task, y, incremental)
         if weights is not own_weights:
@@ -153,6 +157,7 @@ class Preparation(Prediction):
             getattr(self, "label_smoothing", 0.0),
             input_dropout,
             scaling,
+            bfloat16,
         )
         if first:
             n_rows = X.shape[0] if survey is None else survey.n_rows
@@ -194,6 +199,22 @@ class Preparation(Prediction):
 
     def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
         """Raise for an output and a loss that do not fit each other."""
+
+    def _multiplies_bfloat16(self, layer_units: tuple[int, ...]) -> bool:
+        """Whether products are to be those of bfloat16, which the parameter ``precision`` says."""
+        if self.precision is None:
+            return False
+        double = self.dtype is not None and np.dtype(self.dtype) == np.float64
+        if self.precision == "auto":
+            is_wide = any(min(pair) >= WIDE for pair in zip(layer_units, layer_units[1:]))
+            return HAS_BFLOAT16_DOT and is_wide and is_stochastic(self.solver) and not double
+        if double:
+            raise ValueError("precision='bfloat16' is of a float32 network, got dtype='float64'")
+        if not is_stochastic(self.solver):
+            raise ValueError(f"precision='bfloat16' needs a stochastic solver, got solver={self.solver!r}")
+        if not HAS_BFLOAT16_DOT:
+            warn_user("precision='bfloat16' is no faster than float32 on this CPU, which cannot multiply such numbers")
+        return True
 
     def _choose_dtype(self, X: Any, first: bool) -> np.dtype:
         """The parameter ``dtype``, else what the weights, or the rows of a first fit, ask for."""

@@ -84,6 +84,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         out_activation: Any = None,
         loss_parameter: Any = None,
         dtype: Any = None,
+        precision: Any = None,
         n_threads: Any = None,
         initializer: Any = "auto",
         solver_params: Any = None,
@@ -129,6 +130,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.out_activation = out_activation
         self.loss_parameter = loss_parameter
         self.dtype = dtype
+        self.precision = precision
         self.n_threads = n_threads
         self.initializer = initializer
         self.solver_params = solver_params

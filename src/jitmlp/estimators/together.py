@@ -40,6 +40,7 @@ def one_problem(group: Group, estimator: Any, problem: Any) -> Any:
     model = problem.model
     facts = {
         "features": model.n_features, "outputs": model.n_outputs, "the dtype": model.dtype.name,
+        "precision": model.bfloat16,
         "features' names": tuple(problem.attributes.get("feature_names_in_", ())),
         "the categories": getattr(problem.attributes.get("encoder_"), "description", list)(),
         "whether there are X_val and y_val": problem.held_out is not None,

@@ -68,6 +68,8 @@ class Model:
     input_dropout : float
     scaling : Scaling, optional
         Of the inputs.
+    bfloat16 : bool
+        Whether what is multiplied in a float32 network is rounded to 8 bits of precision.
     """
 
     n_features: int
@@ -78,6 +80,7 @@ class Model:
     smoothing: float = 0.0
     input_dropout: float = 0.0
     scaling: Scaling | None = None
+    bfloat16: bool = False
 
     @property
     def layer_units(self) -> tuple[int, ...]:
