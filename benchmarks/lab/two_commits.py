@@ -4,7 +4,8 @@
 
 Through the public estimators, so that any two versions can be compared; medians of the turns, and where the
 machine is shared the ratio of the best turns says more. Each checkout has a folder of its own for compiled
-kernels; "cold" begins with an empty one.
+kernels; "cold" begins with an empty one. Images are MNIST's where MNIST_DIR names its folder, else random
+numbers, none of them zero; T1 are bags of words, O1 one-hot columns, both CSR, F1 is a fit of 150 rows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,16 @@ MLPClassifier(max_iter=3, random_state=0, activation="tanh").fit(small, labels)
 found["first fit, second activation s"] = time.perf_counter() - start
 if sys.argv[1] == "all":
     from jitmlp import MLPRegressor
+    import gzip, os
+    from scipy import sparse
     images, digits = rng.random((12000, 784), dtype=np.float32), rng.integers(0, 10, 12000)
+    if os.environ.get("MNIST_DIR"):
+        with gzip.open(os.environ["MNIST_DIR"] + "/train-images-idx3-ubyte.gz") as file:
+            images = np.frombuffer(file.read(16 + 12000 * 784)[16:], np.uint8).reshape(-1, 784).astype("f4") / 255
+    words = sparse.random(4000, 30000, 80 / 30000, format="csr", dtype=np.float32, random_state=0)
+    topics, iris, kinds = rng.integers(0, 20, 4000), rng.normal(size=(150, 4)), np.arange(150) % 3
+    places = rng.integers(0, 100, (8000, 50)) + 100 * np.arange(50)
+    ones = sparse.csr_matrix((np.ones(places.size, "f4"), places.ravel(), np.arange(0, places.size + 1, 50)), (8000, 5000))
     table, target = rng.normal(size=(20000, 50)).astype("f4"), rng.normal(size=20000)
     few, matrix = rng.random((10000, 4), dtype=np.float32), rng.random((10000, 4))
     workloads = {
@@ -51,6 +61,9 @@ if sys.argv[1] == "all":
         "W5": (MLPClassifier, images[:6144], digits[:6144], (1024, 1024), 512, {}),
         "W6": (MLPRegressor, few, matrix, (32, 16), 10000, {"activation": "tanh"}),
         "W7": (MLPRegressor, table, target, (256, 256), 256, {}),
+        "T1": (MLPClassifier, words, topics, (100,), 200, {}),
+        "O1": (MLPClassifier, ones, rng.integers(0, 10, 8000), (128, 64), 256, {}),
+        "F1": (MLPClassifier, iris, kinds, (100,), 150, {"dtype": "float64"}),
     }
     for name in sys.argv[2:] or workloads:
         kind, X, y, sizes, batch, options = workloads[name]
@@ -62,7 +75,7 @@ if sys.argv[1] == "all":
         fit(1)
         epochs = max(2, round(0.4 / fit(1)))
         seconds = min(fit(epochs) for _ in range(3))
-        found[f"{name} us a step"] = seconds / epochs / -(-len(X) // batch) * 1e6
+        found[f"{name} us a step"] = seconds / epochs / -(-X.shape[0] // batch) * 1e6
     model = MLPClassifier((128, 64), max_iter=1).fit(images[:600, :64], digits[:600])
     row = images[:1, :64].copy()
     times = []
@@ -98,7 +111,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkouts", nargs=2, type=Path)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--workloads", nargs="*", default=[], metavar="NAME", help="W1, W1d, W2 ... (default: all)")
+    parser.add_argument(
+        "--workloads", nargs="*", default=[], metavar="NAME", help="W1, W1d, W2 ... T1, O1, F1 (default: all)"
+    )
     options = parser.parse_args()
     checkouts = [path.resolve() for path in options.checkouts]
     cold, warm = [], {path: [] for path in checkouts}

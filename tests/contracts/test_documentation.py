@@ -29,10 +29,10 @@ def test_links_lead_to_files_that_exist(page):
 def test_pages_lead_through_all_the_examples_and_count_them():
     examples = sorted(path.name for path in (ROOT / "examples").glob("plot_*.py"))
     assert f"in {len(examples)} short programs" in (ROOT / "README.md").read_text()
-    for page, count in (("lecture", "Twenty-three"), ("lectura", "Veintitrés")):
+    for page, count in (("lecture", "Twenty-four"), ("lectura", "Veinticuatro")):
         text = (ROOT / "docs" / f"{page}.md").read_text()
         assert sorted(set(re.findall(r"plot_\w+\.py", text))) == examples
-        assert len(examples) == 23 and count in text.split("##")[0]
+        assert len(examples) == 24 and count in text.split("##")[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

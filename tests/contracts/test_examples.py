@@ -110,6 +110,12 @@ CLAIMS = {
         lambda f, d: f["importance"].importances_mean.min() > 0.02 and f["model"].oof_score_ > 0.75,
         lambda f, d: d[0].get_title()[9:13] == f"{f['model'].score(f['X_test'], f['y_test']):.2f}",
     ],
+    "plot_24_mnist_recipe": [
+        lambda f, d: np.allclose(d[0].lines[0].get_ydata(), 100 * np.array(f["errors"])),
+        lambda f, d: f"{100 * (f['predicted'] == f['y_test']).mean():.2f} % right" in d[0].get_title(),
+        lambda f, d: all(f"{f['y_test'][k]}, not" in axes.get_title() for axes, k in zip(d[1:], f["wrong"])),
+        lambda f, d: f["errors"][-1] < 0.08,
+    ],
 }
 
 

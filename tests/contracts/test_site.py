@@ -70,6 +70,6 @@ def test_every_exported_name_has_its_page_where_the_estimators_html_links_to(sit
 def test_the_lecture_has_pictures_in_both_languages(site):
     for page in ("lecture.html", "lectura.html"):
         pictures = [target for target in links(site / page) if "sphx_glr_plot" in target]
-        assert len({re.search(r"plot_\d\d", target).group() for target in pictures}) == 23, page
-    for number in range(1, 23):
+        assert len({re.search(r"plot_\d\d", target).group() for target in pictures}) == 24, page
+    for number in range(1, 25):
         assert list(site.glob(f"gallery/plot_{number:02d}_*.html")), number

@@ -114,7 +114,7 @@ def unequal_shares():
         mine = mine[labels[mine] != "c"] if RANK == 2 else mine
     found = {}
     for name, parameters in {
-        "float32": dict(dtype="float32"), "dropout": dict(dropout=0.3), "no seed": dict(random_state=None),
+        "float32": dict(dtype="float32"), "bfloat16": dict(precision="bfloat16"), "dropout": dict(dropout=0.3), "no seed": dict(random_state=None),
         "small batches": dict(batch_size=SIZE), "shuffled": dict(shuffle=True), "batch norm": dict(batch_norm=True),
         "scorer": dict(
             scoring="neg_log_loss" if RANK < 0 else "accuracy", early_stopping=True, validation_fraction=0.4, batch_size=50),
