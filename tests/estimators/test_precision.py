@@ -15,7 +15,7 @@ from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
 
 X, Y = load_digits(return_X_y=True)
 X = X / 16
-SLOW = "precision='bfloat16' is no faster than float32 on this CPU"
+SLOW = "precision='bfloat16' is slower than float32 on this CPU"
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{SLOW}"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

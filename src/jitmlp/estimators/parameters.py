@@ -270,8 +270,8 @@ PARAMETERS = (
         "{'bfloat16', 'auto'}, default=None",
         "As what numbers are multiplied; None for the network's ``dtype``. With ``'bfloat16'`` activations, deltas and "
         "weights are rounded to 8 bits of precision where they are multiplied; sums, weights, the solver's state and losses "
-        "stay float32. CPUs with AVX512_BF16 multiply twice as many of them at a time; others widen them again, which takes "
-        "about float32's time, and ``fit`` warns. ``'auto'`` takes it where the CPU has the instruction and two layers "
+        "stay float32. CPUs with AVX512_BF16 multiply twice as many of them at a time; others widen them again, which is "
+        "slower than float32, and ``fit`` warns. ``'auto'`` takes it where the CPU has the instruction and two layers "
         "of at least 256 units meet. Sparse rows are multiplied in float32.",
     ),
     _added(

@@ -213,7 +213,7 @@ class Preparation(Prediction):
         if not is_stochastic(self.solver):
             raise ValueError(f"precision='bfloat16' needs a stochastic solver, got solver={self.solver!r}")
         if not HAS_BFLOAT16_DOT:
-            warn_user("precision='bfloat16' is no faster than float32 on this CPU, which cannot multiply such numbers")
+            warn_user("precision='bfloat16' is slower than float32 on this CPU, which cannot multiply such numbers")
         return True
 
     def _choose_dtype(self, X: Any, first: bool) -> np.dtype:
