@@ -114,7 +114,7 @@ CLAIMS = {
         lambda f, d: np.allclose(d[0].lines[0].get_ydata(), 100 * np.array(f["errors"])),
         lambda f, d: f"{100 * (f['predicted'] == f['y_test']).mean():.2f} % right" in d[0].get_title(),
         lambda f, d: all(f"{f['y_test'][k]}, not" in axes.get_title() for axes, k in zip(d[1:], f["wrong"])),
-        lambda f, d: f["errors"][-1] < 0.08,
+        lambda f, d: f["errors"][-1] < 0.15,
     ],
 }
 
