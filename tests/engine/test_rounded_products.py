@@ -24,8 +24,10 @@ def rounded(values):
     return float32_of(bfloat16_of(values.ravel())).reshape(values.shape).astype(float)
 
 
-def assert_near(found, wanted):
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * max(1e-3, np.abs(wanted).max()))
+def assert_sum(found, left, right, start=0.0, factor=1.0):
+    """``start + left @ right``, to the rounding of a sum in float32 of terms of these sizes."""
+    wanted, size = start + left @ right, np.abs(start) + np.abs(left) @ np.abs(right)
+    assert (np.abs(found - wanted * factor) <= 1e-5 * size + 1e-30).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -52,16 +54,16 @@ def test_every_product_is_that_of_rounded_numbers(units, rows, n_threads, hidden
     network.pack(coefs, intercepts)  # the step has moved them
     for l, (W, b) in enumerate(zip(coefs, intercepts)):
         deltas = buffers["deltas"][l]
-        assert_near(buffers["preactivations"][l], rounded(inputs[l]) @ rounded(W) + b)
-        assert_near(gradients[0][l], rounded(inputs[l]).T @ rounded(deltas) / rows)
-        assert_near(gradients[1][l], deltas.sum(axis=0) / rows)
+        assert_sum(buffers["preactivations"][l], rounded(inputs[l]), rounded(W), b)
+        assert_sum(gradients[0][l], rounded(inputs[l]).T, rounded(deltas) / rows)
+        assert_sum(gradients[1][l], np.ones(rows), deltas / rows)
         if l:
             a = buffers["outputs"][l - 1]
             slope = 1 - a**2 if hidden == "tanh" else a > 0
-            assert_near(buffers["deltas"][l - 1], rounded(deltas) @ rounded(W).T * slope)
+            assert_sum(buffers["deltas"][l - 1], rounded(deltas), rounded(W).T, factor=slope)
     y_hot = np.eye(units[-1])[y[order]]
     np.testing.assert_allclose(buffers["deltas"][-1], buffers["outputs"][-1] - y_hot, atol=1e-6)
-    assert_near(network.predict(Data(X), order), buffers["outputs"][-1])
+    np.testing.assert_allclose(network.predict(Data(X), order), buffers["outputs"][-1], atol=1e-6)
 
 
 def trained(bfloat16, units=(50, 37, 21, 3), n_threads=1, rows=16, constraints=PENALTY, X=None, **options):
