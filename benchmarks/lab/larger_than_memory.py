@@ -46,10 +46,8 @@ def read(path):
 
 def disk_speed(path):
     """Bytes a second of a disk now, read in order past the page cache from a random place of a file."""
-    size, room = (
-        os.path.getsize(path) // PIECE * PIECE,
-        mmap.mmap(-1, PIECE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS),
-    )
+    size = os.path.getsize(path) // PIECE * PIECE
+    room = mmap.mmap(-1, PIECE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     n_bytes = min(SAMPLE, size) // PIECE * PIECE
     place = np.random.default_rng().integers((size - n_bytes) // PIECE + 1) * PIECE
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)

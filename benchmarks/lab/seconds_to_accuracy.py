@@ -19,21 +19,20 @@ import warnings
 
 import numpy as np
 
+from jitmlp import MLPClassifier
+from jitmlp.files.idx import load_mnist
+
 HIDDEN, BATCH, RATE, EPOCHS = 256, 128, 3e-3, 5
 
 
 def images():
     """MNIST as float32 in [0, 1], and classes."""
-    from jitmlp.files.idx import load_mnist
-
     X, y, X_test, y_test = load_mnist(os.environ["MNIST_DIR"])
     return X.astype(np.float32) / 255, y.astype(np.int64), X_test.astype(np.float32) / 255, y_test.astype(np.int64)
 
 
 def with_jitmlp(wanted: float, seed: int, threads: int) -> list[float]:
     """Accuracies after each epoch, up to the one wanted."""
-    from jitmlp import MLPClassifier
-
     X, y, X_test, y_test = images()
     found: list[float] = []
 
@@ -84,28 +83,28 @@ def main():
     given = parser.parse_args()
     if given.one:
         warnings.filterwarnings("ignore")
-        __import__(given.one[0])  # is no part of the time
+        __import__(given.one[0])  # is no part of the time, nor are the modules above
         start = time.perf_counter()
         found = PEERS[given.one[0]](given.accuracy, int(given.one[1]), given.threads)
         print(json.dumps([time.perf_counter() - start, found]))
         return
-    print("| | seconds | accuracy | epochs |\n|---|---|---|---|")
-    times = {}
-    for peer in PEERS:
-        command = [sys.executable, "-m", "benchmarks.lab.seconds_to_accuracy", str(given.accuracy), "--threads", str(given.threads)]  # fmt: skip
-        runs = []
-        for seed in range(-1, given.turns):  # the first compiles, and reads the files into the page cache
+    command = [sys.executable, "-m", "benchmarks.lab.seconds_to_accuracy", str(given.accuracy), "--threads", str(given.threads)]  # fmt: skip
+    runs = {peer: [] for peer in PEERS}
+    for seed in range(-1, given.turns):  # the first compiles, and reads the files into the page cache
+        for peer, found in runs.items():
             made = subprocess.run(
                 [*command, "--one", peer, str(max(seed, 0))], check=True, capture_output=True, text=True
             )
-            runs.append(json.loads(made.stdout))
-        seconds, curves = zip(*runs[1:])
+            found.append(json.loads(made.stdout))
+    print("| | seconds | accuracy | epochs |\n|---|---|---|---|")
+    times = {}
+    for peer, found in runs.items():
+        seconds, curves = zip(*found[1:])
         times[peer] = np.median(seconds)
         print(
             f"| {peer} | {times[peer]:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) "
             f"| {min(c[-1] for c in curves):.4f} to {max(c[-1] for c in curves):.4f} "
-            f"| {', '.join(str(len(c)) for c in curves)} |",
-            flush=True,
+            f"| {', '.join(str(len(c)) for c in curves)} |"
         )
     print(f"torch / jitmlp: {times['torch'] / times['jitmlp']:.1f}")
 
