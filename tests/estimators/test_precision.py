@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 import jitmlp
 from jitmlp import MLPClassifier, MLPRegressor
+from jitmlp.estimators.together import one_problem
 from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
 
 X, Y = load_digits(return_X_y=True)
@@ -88,6 +89,32 @@ def test_says_where_it_is_slow_and_auto_does_not_take_it_there():
             warnings.simplefilter("always")
             assert model.fit(X, Y).precision_ == precision
         assert not any("precision" in str(warning.message) for warning in seen)
+
+
+@pytest.mark.parametrize("has_instruction", [False, True])
+def test_the_rule_of_auto(has_instruction, monkeypatch):
+    monkeypatch.setattr("jitmlp.estimators.problem.HAS_BFLOAT16_DOT", has_instruction)
+    wide = MLPClassifier((256, 256), precision="auto", max_iter=1, random_state=0)
+    taken = "bfloat16" if has_instruction else "float64"
+    assert wide.fit(X, Y).precision_ == taken
+    for model in (classifier("auto"), clone(wide).set_params(dtype="float64"), clone(wide).set_params(solver="lbfgs")):
+        assert model.fit(X, Y).precision_ == "float64"
+
+
+def test_processes_of_different_cpus_are_told(monkeypatch):
+    class Other:
+        """A group whose other process has a CPU with the instruction."""
+
+        is_alone, every = False, 1
+
+        def gather(self, facts):
+            return [facts, {**facts, "precision": True}]
+
+    model = MLPClassifier((256, 256), precision="auto")
+    monkeypatch.setattr("jitmlp.estimators.problem.HAS_BFLOAT16_DOT", False)
+    problem = model._prepare(X, Y, None, False, (None, None, None))
+    with pytest.raises(ValueError, match="all processes must agree in precision"):
+        one_problem(Other(), model, problem)
 
 
 def test_what_does_not_go_together_is_refused():

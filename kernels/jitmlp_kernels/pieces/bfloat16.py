@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitmlp_kernels.pieces.product import PRODUCT, Block, multiply_rows, tile
+from jitmlp_kernels.pieces.product import PRODUCT, multiply_rows
 from jitmlp_kernels.pieces.records import ADDRESS, INT, kernel, record
 from jitmlp_kernels.pieces.share import HALF_ROWS
 from jitmlp_kernels.pieces.tiles import Product
 from jitmlp_kernels.trace.functions import where
-from jitmlp_kernels.trace.target import TILE_ROWS
 
 WORD, UPPER = np.uint32, 2**16
 assert HALF_ROWS % 2 == 0, "the rows of a word must be one thread's"
@@ -96,9 +95,6 @@ class RoundedProduct(Product):
 
     def into(self, i, j, width, init, c, ahead=None):
         """Write the gradient of one tile, added to ``init``, to ``c``."""
-        m = self.m
-        if ahead is not None:
+        if ahead is not None:  # as much as one row at a time would ask for
             ahead = ahead[0], ahead[1] * 2
-        a_rows = [self.inputs.at(i).at(r) for r in range(TILE_ROWS)]
-        b = Block(self.deltas.at(j * m.lanes), self.deltas_row, m.lanes)
-        tile(m, TILE_ROWS, width, a_rows, self.inputs_row, b, init, c, self.rows, ahead)
+        super().into(i, j, width, init, c, ahead)

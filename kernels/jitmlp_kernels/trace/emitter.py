@@ -37,7 +37,7 @@ from jitmlp_kernels.trace.values import (
 
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
 PIECE = ir.FunctionType(ir.VoidType(), [ADDRESS] * 3)  # of job, unit and operands
-UPPER_HALF, BFLOAT16_DOT_LANES = 0xFFFF0000, 16
+UPPER_HALF = 0xFFFF0000  # of a word
 
 
 class BFloat16(ir.Type):
@@ -216,7 +216,7 @@ class Emitter:
 
     def dot_pairs(self, a, b, total):
         """``total`` and the products of two numbers a lane, each a bfloat16 in half of a word; float32."""
-        if HAS_BFLOAT16_DOT and self.lanes == BFLOAT16_DOT_LANES:
+        if HAS_BFLOAT16_DOT:
             words = ir.VectorType(BFloat16(), 2 * self.lanes)
             function = self._declare("llvm.x86.avx512bf16.dpbf16ps.512", total.type, [total.type, words, words])
             halves = (self.builder.bitcast(word.value, words) for word in (a, b))

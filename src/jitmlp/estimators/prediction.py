@@ -114,24 +114,17 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         )
 
     def _contents(self) -> tuple:
-        """All that a prediction depends on; arrays among it are compared by identity."""
+        """All that a prediction depends on: what was chosen, and arrays, which are compared by identity."""
         norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
         scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
-        return (
-            self.activation,
-            self.__dict__.get("out_activation_"),
-            self.__dict__.get("precision_"),
-            *self.coefs_,
-            *self.intercepts_,
-            *norms,
-            *scaling,
-        )
+        chosen = self.activation, self.__dict__.get("out_activation_"), self.__dict__.get("precision_")
+        return chosen, *self.coefs_, *self.intercepts_, *norms, *scaling
 
     @staticmethod
     def _is_current(packed: tuple, contents: tuple) -> bool:
-        if len(packed) != len(contents) or packed[:3] != contents[:3]:
+        if len(packed) != len(contents) or packed[0] != contents[0]:
             return False
-        for old, new in zip(packed[3:], contents[3:]):
+        for old, new in zip(packed[1:], contents[1:]):
             if old is not new or (new is not None and (type(new) is not np.ndarray or new.flags.writeable)):
                 return False
         return True
@@ -431,7 +424,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             )
         super().__setstate__(state)
         if "coefs_" in self.__dict__:
-            for array in self._contents()[3:]:
+            for array in self._contents()[1:]:
                 if array is not None:
                     array.flags.writeable = False
 

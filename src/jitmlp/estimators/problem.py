@@ -29,7 +29,7 @@ from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training.recipe import History, Start
 from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
 
-WIDE = 256  # units of layers whose products in bfloat16 save more than it takes to round them
+WIDE = 256  # units on both sides of a layer: a number's products are many more than the operations that round it
 
 
 @dataclass(frozen=True)
