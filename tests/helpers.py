@@ -64,8 +64,8 @@ class Network(Workspace):
     """A workspace whose parameters go in and out as lists."""
 
     def pack(self, coefs, intercepts, slot=0):
-        norms = self.parameters(slot).batch_norms
-        self.load(Parameters.of(coefs, intercepts, norms), slot)
+        found = self.parameters(slot)
+        self.load(Parameters.of(coefs, intercepts, found.batch_norms, found.embeddings), slot)
 
     def unpack(self, slot=0):
         found = self.parameters(slot)
@@ -75,7 +75,7 @@ class Network(Workspace):
         found = self.parameters(slot)
         given = iter(norms)
         norms = tuple(n and BatchNorm(*next(given)) for n in found.batch_norms)
-        self.load(Parameters(found.weights, found.biases, norms), slot)
+        self.load(Parameters(found.weights, found.biases, norms, found.embeddings), slot)
 
     def unpack_norms(self, slot=0):
         norms = (n for n in self.parameters(slot).batch_norms if n)
@@ -100,12 +100,14 @@ def make_network(
     optimizer=None,
     scaling=None,
     bfloat16=False,
+    embedding=None,
     **options,
 ):
     """A network with random parameters, and copies of them."""
     rates = dropout or (0.0,) * (len(units) - 1)
+    n_features = embedding.n_numbers + sum(embedding.categories) if embedding else units[0]
     model = Model(
-        units[0],
+        n_features,
         (
             *[layer(n, hidden, rate, batch_norm) for n, rate in zip(units[1:-1], rates[1:])],
             layer(units[-1], output),
@@ -116,6 +118,7 @@ def make_network(
         input_dropout=rates[0],
         scaling=scaling,
         bfloat16=bfloat16,
+        embedding=embedding,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

@@ -42,6 +42,7 @@ class Estimator:
             self.options |= {"n_threads": threads, "dtype": workload.dtype, "precision": workload.precision}
             if workload.kind == "categories":
                 self.options["categorical_features"] = list(range(X.shape[1]))
+                self.options["embedding_dim"] = workload.embedding or None
         if not classify:
             self.y = np.squeeze(self.y)
         if workload.kind == "predict":
@@ -81,17 +82,21 @@ class Torch:
         self.data = data
         kind = getattr(torch, workload.dtype)
         X, y = data[:2]
-        self.X, self.y = torch.tensor(X, dtype=kind), torch.tensor(y)
+        self.given = torch.int64 if workload.embedding else kind  # of rows, which may be categories
+        self.X, self.y = torch.tensor(X, dtype=self.given), torch.tensor(y)
         self.y = self.y if self.y.dtype == torch.int64 else self.y.to(kind)
         self.kind = kind
-        self.rows = torch.tensor(data[2][: workload.batch], dtype=kind)
+        self.rows = torch.tensor(data[2][: workload.batch], dtype=self.given)
         self.net = self.make_net()
         self.loss = torch.nn.CrossEntropyLoss() if data[1].dtype == np.int64 else torch.nn.MSELoss()
 
     def make_net(self):
-        nn, units = self.torch.nn, self.workload.units
+        nn, units, width = self.torch.nn, self.workload.units, self.workload.embedding
         self.torch.manual_seed(0)
         layers = []
+        if width:  # one table for all columns: codes begin where those of the column before end
+            layers = [nn.Embedding(units[0], width, dtype=self.kind), nn.Flatten()]
+            units = (self.workload.entries * width, *units[1:])
         for a, b in zip(units, units[1:]):
             layers += [
                 nn.Linear(a, b, dtype=self.kind),
@@ -136,7 +141,7 @@ class Torch:
 
     def score(self):
         with self.torch.inference_mode():
-            outputs = self.net(self.torch.tensor(self.data[2], dtype=self.kind)).numpy()
+            outputs = self.net(self.torch.tensor(self.data[2], dtype=self.given)).numpy()
         return score_outputs(outputs, self.data[3])
 
 
@@ -271,7 +276,10 @@ class Keras:
 def make(peer: str, workload: Workload, threads: int):
     """The object that runs ``peer`` on ``workload``."""
     data = load(workload)
-    if workload.kind == "categories" and peer != "jitmlp":
+    if workload.embedding and peer != "jitmlp":
+        starts = workload.units[0] // workload.entries * np.arange(workload.entries)
+        data = [part + starts if part.ndim == 2 else part for part in data]
+    elif workload.kind == "categories" and peer != "jitmlp":
         data = [spread(part, workload.units[0] // workload.entries) if part.ndim == 2 else part for part in data]
     if peer == "jitmlp":
         import jitmlp

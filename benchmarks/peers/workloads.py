@@ -34,6 +34,8 @@ class Workload:
         Who takes part beside jitmlp.
     precision : str, optional
         Of jitmlp's products; the peers' are of ``dtype``.
+    embedding : int
+        Width of the categories' embeddings; 0 for one-hot columns.
     """
 
     name: str
@@ -46,10 +48,14 @@ class Workload:
     entries: int = 0
     peers: tuple[str, ...] = ("scikit-learn", "torch", "torch.compile", "jax", "keras")
     precision: str | None = None
+    embedding: int = 0
 
     @property
     def flops(self) -> float:
         """Floating-point operations of one row, forward and, in training, backward; zeros of sparse rows not counted."""
+        if self.embedding:  # whose deltas are wanted too
+            pairs = list(zip((self.entries * self.embedding, *self.units[1:]), self.units[1:]))
+            return float(sum(6 * a * b for a, b in pairs))
         pairs = list(zip((self.entries or self.units[0], *self.units[1:]), self.units[1:]))
         if self.kind == "predict":
             return float(sum(2 * a * b for a, b in pairs))
@@ -73,6 +79,7 @@ WORKLOADS = {
         Workload("T2", "text", (100_000, 100, 20), 200, 2, entries=50, peers=("scikit-learn",)),
         Workload("O1", "one-hot", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn",)),
         Workload("C1", "categories", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn", "torch")),
+        Workload("C2", "categories", (50_000, 128, 64, 10), 256, 2, entries=50, peers=("torch",), embedding=8),
         Workload("F1", "tiny", (4, 100, 3), 150, 200, dtype="float64", peers=("scikit-learn",)),
         Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
         Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
@@ -93,7 +100,14 @@ def mnist():
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 
-ROWS = {"T1": 8_000, "T2": 6_000, "O1": 20_000, "C1": 20_000, "F1": 150}  # to train on, where the kind does not say
+ROWS = {
+    "T1": 8_000,
+    "T2": 6_000,
+    "O1": 20_000,
+    "C1": 20_000,
+    "C2": 20_000,
+    "F1": 150,
+}  # to train on, where the kind does not say
 
 
 def one_hot(workload: Workload):

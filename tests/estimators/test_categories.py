@@ -193,3 +193,74 @@ def test_processes_must_agree_in_the_categories():
         else:
             with pytest.raises(ValueError, match="all processes must agree in the categories"):
                 one_problem(group, model, problem)
+
+
+EMBEDDED = dict(categorical_features=[0, 3], embedding_dim=4, **OPTIONS)
+
+
+@pytest.mark.parametrize("kind, y", [(MLPClassifier, CLASSES), (MLPRegressor, TARGETS)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_embeddings_are_multiplied_into_weights_of_one_hot_columns(kind, y, dtype, tmp_path):
+    model = kind(**EMBEDDED, dtype=dtype).fit(X, y)
+    assert [own.shape for own in model.embeddings_] == [(30, 4), (3, 4)]
+    assert model.embedding_coefs_.shape == (2 + 2 * 4, 12) and model.coefs_[0].shape == (2 + 33, 12)
+    parts = [own @ model.embedding_coefs_[2 + 4 * k :][:4] for k, own in enumerate(model.embeddings_)]
+    np.testing.assert_allclose(model.coefs_[0], np.vstack([model.embedding_coefs_[:2], *parts]), rtol=1e-5, atol=1e-7)
+    assert (
+        "2 columns embedded" in model.summary() and f"{sum(own.size for own in model.embeddings_)}" in model.summary()
+    )
+    # weights to a rank of 4 are not those of one-hot columns, and in training they were the same function
+    assert np.linalg.matrix_rank(model.coefs_[0][2:32], tol=1e-4) <= 4
+    fresh = table(1)
+    fresh[:7, 0] = 99
+    np.testing.assert_allclose(model.predict(fresh), model.to_sklearn().predict(one_hot(fresh, X)), rtol=1e-4)
+    model.save(tmp_path / "model", state=True)
+    for copy in (jitmlp.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(copy.predict(fresh), model.predict(fresh))
+        again = clone(model).fit(X, y).partial_fit(X, y)
+        copy.partial_fit(X, y)
+        for a, b in zip([*copy.embeddings_, *copy.coefs_], [*again.embeddings_, *again.coefs_]):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_training_on_embeddings_goes_on_as_if_it_had_not_stopped():
+    options = {**EMBEDDED, "tol": 0, "n_iter_no_change": 99}
+    whole = MLPClassifier(**{**options, "max_iter": 8}).fit(X, CLASSES)
+    halves = MLPClassifier(**{**options, "max_iter": 4}, warm_start="continue").fit(X, CLASSES).fit(X, CLASSES)
+    for a, b in zip([*halves.embeddings_, *halves.coefs_], [*whole.embeddings_, *whole.coefs_]):
+        np.testing.assert_array_equal(a, b)
+    assert whole.fit(X, CLASSES).loss_curve_ == halves.loss_curve_
+
+
+def test_embeddings_with_all_that_surrounds_a_fit():
+    averaged = MLPClassifier(callback=jitmlp.WeightAverage(start=1), early_stopping=True, **EMBEDDED).fit(X, CLASSES)
+    wanted = averaged._fitted_embedding().product(averaged.embedding_coefs_, averaged.embeddings_)
+    np.testing.assert_array_equal(averaged.coefs_[0], wanted)
+    model = MLPClassifier(
+        **EMBEDDED, batch_norm=True, dropout=(0.1, 0.2), clip_norm=1.0, max_norm=2.0, l1=1e-4, solver="adamw",
+        normalize="standard", restore_best=True,
+    ).fit(X, CLASSES, X_val=table(2), y_val=CLASSES)  # fmt: skip
+    assert model.predict_proba(table(3)).shape == (N, 4)
+    with pytest.raises(jitmlp.DivergenceError) as caught:
+        MLPRegressor(**{**EMBEDDED, "solver": "sgd", "learning_rate_init": 1e6}).fit(X, TARGETS * 1e6)
+    assert [coef.shape for coef in caught.value.coefs] == [(35, 12), (12, 1)]
+    no_words = MLPClassifier(categorical_features=[], embedding_dim=4, **OPTIONS).fit(X, CLASSES)
+    assert no_words.embeddings_ is None and no_words.partial_fit(X, CLASSES).coefs_[0].shape == (4, 12)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [({"embedding_dim": 0}, "embedding_dim"), ({"embedding_dim": 2.5}, "embedding_dim"),
+     ({"categorical_features": None}, "embedding_dim needs categorical_features"),
+     ({"solver": "lbfgs"}, "no use for embedding_dim")],
+)  # fmt: skip
+def test_embeddings_that_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**{**EMBEDDED, **changes}).fit(X, CLASSES)
+
+
+def test_another_width_cannot_go_on():
+    model = MLPClassifier(**EMBEDDED).fit(X, CLASSES)
+    for dim in (None, 5):
+        with pytest.raises(ValueError, match="embedding_dim"):
+            model.set_params(embedding_dim=dim).partial_fit(X, CLASSES)

@@ -74,6 +74,10 @@ def equal_to_one_process():
     rows = sparse.csr_array(np.where(RNG.random((N, 200)) < 0.05, 1.0, 0.0))
     one, model = MLPRegressor(**BASE).fit(rows[UNION], X[UNION, 0]), fit(MLPRegressor(**BASE), rows[MINE], X[MINE, 0])
     found["sparse rows"] = difference(model, one), same_bits(model), True
+    table, options = np.column_stack([X, np.arange(N) // SIZE % 3]), dict(categorical_features=[-1], embedding_dim=4)
+    one = MLPClassifier(**BASE | options).fit(table[UNION], Y[UNION])
+    model = fit(MLPClassifier(**BASE | options), table[MINE], Y[MINE])
+    found["embeddings"] = difference(model, one), same_bits(model), model.embeddings_[0].shape == (3, 4)
 
     def chunks():
         for first in range(0, len(MINE), 7):

@@ -52,14 +52,14 @@ def penalties(m, job, layer):
 class Update:
     """The optimizer's step for vectors of parameters, with what is the same for all of them read once."""
 
-    def __init__(self, m, job, unit, layer, optimizer, penalized):
+    def __init__(self, m, job, unit, layer, optimizer, of_weights, penalized=True):
         self.m, self.optimizer = m, optimizer
         first = unit.step * job.n_coefficients + layer * job.layer_coefficients
-        row = job.coefficients.cast(np.float64).at(first if penalized else first + job.vector_coefficients)
+        row = job.coefficients.cast(np.float64).at(first if of_weights else first + job.vector_coefficients)
         names = optimizer.names
         self.rate = m.read(row)
         self.c = SimpleNamespace(**{name: m.spread(m.read(row.at(i))) for i, name in enumerate(names)})
-        self.alpha = m.spread(penalties(m, job, layer)[0]) if penalized else m.zero()
+        self.alpha = m.spread(penalties(m, job, layer)[0]) if of_weights and penalized else m.zero()
         self.scale = m.spread(unit.scale * unit.factor)
         self.limit = m.spread(job.clip_value)
         self.state_stride = job.state_stride

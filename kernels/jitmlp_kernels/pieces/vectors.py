@@ -45,7 +45,7 @@ def step_bias(m, job, unit, op, optimizer):
     """Gradient and update of a layer's biases."""
     for _ in _if_owned(m, job, unit, op):
         parameters = op.parameters.cast(m.dtype)
-        update = Update(m, job, unit, op.layer, optimizer, penalized=False)
+        update = Update(m, job, unit, op.layer, optimizer, of_weights=False)
         scratch = job.scratch.cast(m.dtype).at(unit.thread * job.scratch_stride)
         zeros = Block(job.zeros.cast(m.dtype), 0, 0)
 
@@ -76,7 +76,7 @@ def accumulate_bias(m, job, unit, op):
 def update_vector(m, job, unit, op, optimizer):
     """The update of a vector whose gradients lie at ``op.gradients``."""
     for _ in _if_owned(m, job, unit, op):
-        update = Update(m, job, unit, op.layer, optimizer, penalized=False)
+        update = Update(m, job, unit, op.layer, optimizer, of_weights=False)
         parameters, gradients = op.parameters.cast(m.dtype), op.gradients.cast(m.dtype)
         for i in m.loop(op.vectors):
             first = i * m.lanes

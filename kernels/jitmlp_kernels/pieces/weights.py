@@ -63,7 +63,7 @@ GRADIENTS = {"all": Product, "some": SomeRows, "entries": SparseProduct, "bfloat
 def step_weights(m, job, unit, op, optimizer, l1, inputs):
     """Gradient and update, tile by tile."""
     tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op)
-    update = Update(m, job, unit, op.layer, optimizer, penalized=True)
+    update = Update(m, job, unit, op.layer, optimizer, of_weights=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
     ahead = Ahead(m, job, unit, op, tiles)
     zeros = Block(gradients.zeros, 0, 0)
@@ -103,7 +103,7 @@ def accumulate_weights(m, job, unit, op, inputs):
 def update_weights(m, job, unit, op, optimizer, l1):
     """The update with gradients that have been accumulated."""
     tiles = Tiles(m, job, unit, op)
-    update = Update(m, job, unit, op.layer, optimizer, penalized=True)
+    update = Update(m, job, unit, op.layer, optimizer, of_weights=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
 
     def visit(i, j, width):

@@ -64,6 +64,17 @@ class WordsPlace:
 
 
 @dataclass
+class LookupPlace:
+    """Where embeddings and what belongs to them lie."""
+
+    embeddings: int  # [category][dim], in whole vectors of categories
+    count: int  # elements, those behind the last category included
+    gradients: int = 0
+    input_deltas: int = 0
+    starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # of each category among the inputs
+
+
+@dataclass
 class LayerPlace:
     """Where the parts of one layer lie, in elements; later the operands of its calls."""
 
@@ -75,7 +86,7 @@ class LayerPlace:
     bias: int
     gamma: int
     beta: int
-    transposed: int = -1  # [panel of fan_in][panels * lanes][lane], but of the first layer
+    transposed: int = -1  # [panel of fan_in][panels * lanes][lane], but of a first layer whose inputs are the rows
     inputs: int = 0
     inputs_row: int = 0
     row: int = 0  # elements from row to row of what follows
@@ -123,6 +134,7 @@ class Layout:
     training: bool = True
     keep_preactivations: bool = False
     layers: list[LayerPlace] = field(default_factory=list)
+    lookup: LookupPlace | None = None
 
     def __post_init__(self) -> None:
         itemsize = self.model.dtype.itemsize
@@ -157,6 +169,11 @@ class Layout:
             )
             strips += padded // TILE_ROWS
         self.n_strips = strips
+        embedding = self.model.embedding
+        if embedding is not None:
+            starts = np.ascontiguousarray(embedding.places, np.int64)
+            count = up(len(starts), self.lanes) * embedding.dim
+            self.lookup = LookupPlace(self.arena.take(count), count, starts=starts)
 
     def _book_state(self) -> None:
         # An odd number of cache lines, so that a parameter and its state never fall
@@ -166,7 +183,7 @@ class Layout:
         copies = self.slots + self.accumulates
         self.arena.size = (copies + 1) * self.state_stride
         self.gradients = copies * self.state_stride  # behind the last slot
-        for place in self.layers[1:] if self.training else ():
+        for place in self.layers[self.lookup is None :] if self.training else ():
             panels = -(-place.fan_in_padded // self.lanes)
             place.transposed = self.arena.take(panels * place.panels * self.lanes * self.lanes)
 
@@ -178,8 +195,13 @@ class Layout:
     def _book_buffers(self) -> None:
         take = self.arena.take
         count = max(self.block_rows if self.training else 0, self.n_threads * GROUP_ROWS)
-        row = self.inputs_row = self._row(self.model.n_features)
+        # the last embedding is written in whole vectors
+        row = self.inputs_row = self._row(self.model.n_inputs + (self.lanes if self.lookup else 0))
         inputs = take(count * row)
+        if self.lookup is not None and self.training:
+            self.lookup.input_deltas = take(count * row)
+            waits = self.accumulates
+            self.lookup.gradients = self.lookup.embeddings + self.gradients if waits else take(self.lookup.count)
         for place, layer in zip(self.layers, self.model.layers):
             place.inputs, place.inputs_row = inputs, row
             row = place.row = self._row(place.panels * self.lanes)
@@ -205,7 +227,7 @@ class Layout:
 
     def _book_words(self, count: int) -> None:
         take, halves = self.arena.take, (count + 1) // 2
-        for l, place in enumerate(self.layers):
+        for place in self.layers:
             words, width = place.words, place.panels * self.lanes
             words.weights = take(place.fan_in_padded // 2 * width)
             words.input_columns_row = self._row(-(-place.inputs_row // 2))
@@ -213,7 +235,7 @@ class Layout:
             if not self.training:
                 continue
             words.input_rows, words.delta_rows = take(halves * place.inputs_row), take(halves * place.row)
-            if l > 0:
+            if place.transposed >= 0:
                 words.transposed = take(-(-place.fan_in_padded // self.lanes) * self.lanes * width // 2)
                 words.delta_columns_row = self._row(-(-place.row // 2))
                 words.delta_columns = take(count * words.delta_columns_row)

@@ -38,7 +38,7 @@ def memory_nodes() -> int:
 def check_memory(layout: Layout, more: int = 0) -> None:
     """Raise MemoryError if a layout, and ``more`` bytes beside it, cannot fit."""
     units = layout.model.layer_units
-    what = f"hidden_layer_sizes={units[1:-1]} with {units[0]} features and {units[-1]} outputs"
+    what = f"hidden_layer_sizes={units[1:-1]} with {layout.model.n_features} features and {units[-1]} outputs"
     check_bytes(layout.nbytes + more, what)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.engine.layout import Layout
+from jitmlp.engine.layout import Layout, LookupPlace
+from jitmlp.model.model import Embedding
 from jitmlp_kernels.pieces.batch_norm import D_BETA, D_GAMMA
 
 
@@ -56,6 +57,34 @@ class Operands:
             "rate": layout.model.input_dropout,
         }
         self.layers = [LayerOperands(self, layout, l) for l in range(len(layout.layers))]
+        if layout.lookup is not None and layout.model.embedding is not None:
+            self._set_lookup(layout, layout.lookup, layout.model.embedding)
+
+    def _set_lookup(self, layout: Layout, place: LookupPlace, embedding: Embedding) -> None:
+        """Those of the calls that look categories up, and train what they find."""
+        first, at = layout.layers[0], self.at
+        self.lookup = {
+            "target": at(first.inputs),
+            "row": first.inputs_row,
+            "units": embedding.n_inputs,
+            "n_numbers": embedding.n_numbers,
+            "dim": embedding.dim,
+            "embeddings": at(place.embeddings),
+            "gradients": at(place.gradients),
+            "n_categories": len(place.starts),
+            "places": place.starts.ctypes.data,
+        }
+        self.looked_up = {**self.lookup, "target": at(place.input_deltas)}
+        vectors = place.count // layout.lanes
+        square = layout.n_strips + len(layout.layers)
+        self.lookup_square = {
+            "vectors": vectors,
+            "gradients": at(place.gradients),
+            "square": square,
+            "starts_square": 1,
+        }
+        deltas = {"source": at(place.input_deltas), "target": at(place.input_deltas)}
+        self.input_dropout_backward = {**self.input_dropout, **deltas}
 
 
 class LayerOperands:
@@ -134,18 +163,22 @@ class LayerOperands:
             {**vector, "parameters": at(start), "gradients": at(place.statistics + k * width)}
             for start, k in ((place.gamma, D_GAMMA), (place.beta, D_BETA))
         ]
-        if l > 0:
-            below = layout.layers[l - 1]
+        if has_transposed:
+            if l > 0:
+                deltas, row = layout.layers[l - 1].deltas, layout.layers[l - 1].row
+            else:
+                assert layout.lookup is not None
+                deltas, row = layout.lookup.input_deltas, place.inputs_row
             self.backward = {
                 "a": at(place.deltas),
                 "a_row": place.row,
                 "b": transposed,
                 "b_panel": place.panels * lanes * lanes,
-                "panels": below.panels,
+                "panels": -(-place.fan_in // lanes),
                 "init": at(layout.zeros),
                 "init_panel": 0,
-                "c": at(below.deltas),
-                "c_row": below.row,
+                "c": at(deltas),
+                "c_row": row,
                 "depth": place.fan_out,
             }
         if layout.model.bfloat16:
@@ -183,7 +216,7 @@ class LayerOperands:
         self.rounded_weights = {**self.weights, "inputs": at(words.input_rows), "deltas": at(words.delta_rows)}
         vectors = place.panels * place.fan_in_padded
         self.packed = [{"source": at(place.weights), "target": at(words.weights), "vectors": vectors}]
-        if l > 0 and layout.training:
+        if place.transposed >= 0:
             self.rounded_backward = {
                 **self.backward,
                 "a": at(words.delta_columns),

@@ -16,7 +16,7 @@ from jitmlp.engine.data import DENSITIES, Kind
 from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
-from jitmlp_kernels.pieces import batch_norm, gather, rows, vectors, weights
+from jitmlp_kernels.pieces import batch_norm, embedding, gather, rows, vectors, weights
 from jitmlp_kernels.pieces.bfloat16 import pack_columns, pack_rows, pack_weights, rounded_product
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
@@ -131,6 +131,7 @@ def _entries(model: Model, kind: Kind) -> dict[str, str]:
     narrow = model.layers[0].units * model.dtype.itemsize <= VECTOR_BYTES
     if (
         not kind.indices
+        or model.embedding is not None
         or kind.density > DENSITIES[0 if narrow else 1]
         or model.scaling is not None
         or model.input_dropout
@@ -160,8 +161,11 @@ def _products(model: Model) -> str:
     return "bfloat16" if model.bfloat16 else "all"
 
 
-def _read_inputs(program: Program, places: Operands, kind: Kind, normalize: bool) -> None:
-    if kind.indices:
+def _read_inputs(program: Program, model: Model, places: Operands, kind: Kind) -> None:
+    normalize = model.scaling is not None
+    if model.embedding is not None:
+        program.call(embedding.gather_embedded, places.lookup, element=kind.element, index=kind.indices)
+    elif kind.indices:
         program.call(
             gather.gather_csr, places.inputs_place, element=kind.element, index=kind.indices, normalize=normalize
         )
@@ -199,7 +203,7 @@ def _forward(
     """Inputs, and all layers' calls on the way forward; a batch normalization begins phases of its own."""
     entries = _entries(model, kind)
     if not entries:
-        _read_inputs(program, places, kind, model.scaling is not None)
+        _read_inputs(program, model, places, kind)
     if model.input_dropout and training:
         program.call(rows.dropout, places.input_dropout)
     for l, layer in enumerate(model.layers):
@@ -250,15 +254,19 @@ def _backward(program: Program, model: Model, places: Operands, kind: Kind, lowe
             program.call(pack_rows, place.delta_rows)
         if l == lowest:
             break
-        if model.bfloat16:
-            program.call(pack_columns, place.delta_columns)
-            program.call(rounded_product, place.rounded_backward)
-        else:
-            program.call(product, place.backward)
+        _product_back(program, model, place)
         below, below_place = model.layers[l - 1], places.layers[l - 1]
         if below.dropout:
             program.call(rows.dropout, below_place.dropout_backward)
         _activation_backward(program, below, below_place)
+
+
+def _product_back(program: Program, model: Model, place: LayerOperands) -> None:
+    if model.bfloat16:
+        program.call(pack_columns, place.delta_columns)
+        program.call(rounded_product, place.rounded_backward)
+    else:
+        program.call(product, place.backward)
 
 
 def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -> None:
@@ -268,11 +276,19 @@ def _activation_backward(program: Program, layer: Layer, place: LayerOperands) -
         program.call(rows.activation_backward, place.slope, activation=layer.activation)
 
 
+def _looks_up(model: Model, plan: Plan) -> bool:
+    """Whether there are embeddings, and they change: as the first layer's weights do."""
+    return model.embedding is not None and plan.trains(0)[0]
+
+
 def _update(program: Program, model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> None:
     """The update, in one phase or in several; it takes the gradients as they come, or as they have been accumulated."""
     if plan.direct and plan.trains(0)[0]:
         _find_inputs(program, model, places, kind)
     if plan.clip_norm:
+        if _looks_up(model, plan):
+            program.phase(by_rows=False)  # all threads' embeddings have their gradients
+            program.call(vectors.square_vector, places.lookup_square)
         for l, layer in enumerate(model.layers):
             place, (trains_weights, trains_vectors) = places.layers[l], plan.trains(l)
             if trains_vectors:
@@ -286,6 +302,8 @@ def _update(program: Program, model: Model, places: Operands, kind: Kind, optimi
     for l, layer in enumerate(model.layers):
         inputs = _products(model) if l else _inputs_way(model, kind)
         _update_layer(program, l, layer, places.layers[l], optimizer, plan, inputs)
+    if _looks_up(model, plan):
+        program.call(embedding.update_embeddings, places.looked_up, optimizer=optimizer)
     if plan.max_norm:
         program.phase(by_rows=False)
         for l, place in enumerate(places.layers):
@@ -347,7 +365,13 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
         _read_targets(program, places, kind)
         _forward(program, model, places, kind, True, plan.exchanges)
         _backward(program, model, places, kind, lowest, plan.exchanges)
+        if _looks_up(model, plan):
+            _product_back(program, model, places.layers[0])
+            if model.input_dropout:
+                program.call(rows.dropout, places.input_dropout_backward)
         program.phase(by_rows=False, block=block)
+        if _looks_up(model, plan):
+            program.call(embedding.accumulate_embeddings, places.looked_up, element=kind.element, index=kind.indices)
         if not plan.direct:
             _accumulate(program, model, places, kind, plan)
     if plan.exchanges:

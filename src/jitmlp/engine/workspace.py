@@ -130,7 +130,7 @@ class Workspace:
         self.row_loss, self.row_weight = np.zeros(rows), np.zeros(rows)
         self._layer_penalties = np.zeros((len(layout.layers), 2))
         self.penalties, self.total = np.zeros(layout.n_strips), np.zeros(1)
-        self._squares = np.zeros(layout.n_strips + len(layout.layers))
+        self._squares = np.zeros(layout.n_strips + len(layout.layers) + (layout.lookup is not None))
         self._units = aligned_zeros(UNIT_BYTES * n_threads, np.uint8)
         scaling, scratch = None, None
         if model.scaling is not None:
@@ -182,6 +182,15 @@ class Workspace:
         start += slot * self.layout.state_stride
         return self.memory[start : start + place.fan_out]
 
+    def _embeddings(self, slot: int) -> list[np.ndarray]:
+        """Views of the embeddings of each column."""
+        place, embedding = self.layout.lookup, self.model.embedding
+        if place is None or embedding is None:
+            return []
+        start, n = place.embeddings + slot * self.layout.state_stride, len(place.starts)
+        table = self.memory[start : start + n * embedding.dim].reshape(n, embedding.dim)
+        return np.split(table, np.cumsum(embedding.categories)[:-1])
+
     def _statistics(self, place: Any) -> np.ndarray:
         """What a batch normalization knows of its columns, one row each."""
         return self.memory[place.statistics :][: VECTORS * place.panels * self.layout.lanes].reshape(VECTORS, -1)
@@ -204,7 +213,8 @@ class Workspace:
             trained = [self._vector(start, place, slot).copy() for start in (place.gamma, place.beta)]
             running = [self._running(place, which).copy() for which in (RUNNING_MEAN, RUNNING_VARIANCE)]
             norms.append(BatchNorm(*trained, *(running if slot == 0 else (None, None))))
-        return Parameters(tuple(weights), tuple(biases), tuple(norms))
+        embeddings = tuple(own.copy() for own in self._embeddings(slot))
+        return Parameters(tuple(weights), tuple(biases), tuple(norms), embeddings)
 
     def state(self) -> tuple[Parameters, ...]:
         """A copy of the optimizer's state, one value a slot."""
@@ -222,6 +232,8 @@ class Workspace:
             raise ValueError(
                 f"the parameters have shapes {[w.shape for w in parameters.weights]}, the network {self.model.shapes}"
             )
+        for own, given in zip(self._embeddings(slot), parameters.embeddings):
+            own[...] = given
         lanes = self.layout.lanes
         for l, place in enumerate(self.layout.layers):
             weights, bias, norm = parameters.weights[l], parameters.biases[l], parameters.batch_norms[l]

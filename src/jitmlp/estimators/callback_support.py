@@ -26,7 +26,7 @@ FOR_ONE_FIT = (
     "nesterovs_momentum", "power_t", "shuffle", "solver_params", "tol",
 )  # fmt: skip
 
-WEIGHTS = ("coefs_", "intercepts_")
+WEIGHTS = ("coefs_", "intercepts_", "embeddings_", "embedding_coefs_")
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

@@ -146,6 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         batch_norm: Any = False,
         normalize: Any = None,
         categorical_features: Any = None,
+        embedding_dim: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         class_weight: Any = None,
@@ -193,6 +194,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.normalize = normalize
         self.categorical_features = categorical_features
+        self.embedding_dim = embedding_dim
         self.restore_best = restore_best
         self.scoring = scoring
         self.class_weight = class_weight

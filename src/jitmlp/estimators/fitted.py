@@ -63,9 +63,11 @@ class FittedAttributes(Prediction):
         scaling, parameters = model.scaling, fit.parameters.frozen()
         fitted = {
             **problem.attributes,
-            "coefs_": list(parameters.weights),
+            "coefs_": list(parameters.multiplied(model.embedding).frozen().weights),
             "intercepts_": list(parameters.biases),
             "batch_norm_": [[n.gamma, n.beta, n.mean, n.variance] for n in parameters.batch_norms if n],
+            "embeddings_": list(parameters.embeddings) if model.embedding else None,
+            "embedding_coefs_": parameters.weights[0] if model.embedding else None,
             "input_shift_": None if scaling is None else scaling.shift,
             "input_scale_": None if scaling is None else scaling.scale,
             "n_iter_": fit.n_iter,

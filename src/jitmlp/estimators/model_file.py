@@ -25,6 +25,7 @@ from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.estimators.tasks import Independent, classification_of
 from jitmlp.model.choices import Activation
+from jitmlp.model.model import Embedding
 from jitmlp.model.parameters import BatchNorm, Parameters
 from jitmlp.training.recipe import OptimizerState
 from jitmlp.training.schedules import RateState
@@ -86,6 +87,8 @@ def _decode(value: Any) -> Any:
 
 
 def _arrays(prefix: str, parameters: Parameters) -> Iterator[tuple[str, np.ndarray]]:
+    for k, own in enumerate(parameters.embeddings):
+        yield f"{prefix}embeddings.{k}", own
     for l, (weights, biases, norm) in enumerate(zip(parameters.weights, parameters.biases, parameters.batch_norms)):
         yield f"{prefix}weights.{l}", weights
         yield f"{prefix}biases.{l}", biases
@@ -109,9 +112,9 @@ def _parameters(prefix: str, arrays: dict[str, np.ndarray], n_layers: int) -> Pa
         else None
         for l in range(n_layers)
     ]
-    return Parameters.of(
-        [take("weights", l) for l in range(n_layers)], [take("biases", l) for l in range(n_layers)], norms
-    )
+    tables = [take("embeddings", k) for k in range(len(arrays)) if f"{prefix}embeddings.{k}" in arrays]
+    weights, biases = ([take(name, l) for l in range(n_layers)] for name in ("weights", "biases"))
+    return Parameters.of(weights, biases, norms, tables)
 
 
 def save(model: Prediction, path: str | Path, *, state: bool = False) -> None:
@@ -136,6 +139,9 @@ def save(model: Prediction, path: str | Path, *, state: bool = False) -> None:
     check_is_fitted(model)
     parameters = model._fitted_parameters()
     arrays = dict(_arrays("", parameters))
+    if model._fitted_embedding() is not None:
+        arrays |= {f"embeddings.{k}": own for k, own in enumerate(model.embeddings_)}
+        arrays["embedding_coefs"] = model.embedding_coefs_
     attributes = {name: vars(model)[name] for name in PLAIN if name in vars(model)}
     description: dict[str, Any] = {
         "format": FORMAT,
@@ -255,6 +261,10 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
         raise ValueError("weights must be float32 or float64")
     parameters.frozen()
     model.coefs_, model.intercepts_ = list(parameters.weights), list(parameters.biases)
+    model.embeddings_ = model.embedding_coefs_ = None
+    if parameters.embeddings:
+        model.embeddings_, model.embedding_coefs_ = list(parameters.embeddings), arrays["embedding_coefs"].copy()
+        model.embedding_coefs_.flags.writeable = False
     model.batch_norm_ = [[n.gamma, n.beta, n.mean, n.variance] for n in parameters.batch_norms if n]
     for name in ("input_shift_", "input_scale_"):
         setattr(model, name, arrays[name].copy() if name in arrays else None)
@@ -292,6 +302,13 @@ def _check(model: Any, parameters: Parameters) -> None:
         n_columns, width = len(model.encoder_.is_categorical), model.encoder_.width
     if (model.n_features_in_, found.n_features, found.n_outputs) != (n_columns, width, model.n_outputs_):
         raise ValueError("sizes do not fit together")
+    if parameters.embeddings:
+        dim, first = parameters.embeddings[0].shape[1], parameters.weights[0]
+        own = Embedding(model.encoder_.n_numbers, tuple(len(column) for column in model.encoder_.categories), dim)
+        wanted = [(count, dim) for count in own.categories], (own.n_inputs, first.shape[1])
+        looked_up = [table.shape for table in parameters.embeddings], model.embedding_coefs_.shape
+        if wanted != looked_up or model.embedding_coefs_.dtype != first.dtype:
+            raise ValueError("embeddings and their weights are not those of the columns of categories")
     for l, norm in enumerate(parameters.batch_norms):
         if norm is not None and any(v is None or v.shape != (found.layers[l].units,) for v in vars(norm).values()):
             raise ValueError(f"batch normalization of layer {l} has other sizes")

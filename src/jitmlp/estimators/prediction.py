@@ -23,7 +23,7 @@ from jitmlp.estimators.validation import explain, is_watched, validated
 from jitmlp.model.choices import Loss, refuse
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
-from jitmlp.model.model import Model, Scaling, network_dtype
+from jitmlp.model.model import Embedding, Model, Scaling, network_dtype
 from jitmlp.model.parameters import BatchNorm, Parameters, check_shapes
 from jitmlp.model.summary import in_words
 from jitmlp_kernels.link.folder import write_whole
@@ -80,6 +80,21 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         for l, vectors in enumerate(getattr(self, "batch_norm_", None) or ()):
             norms[l] = BatchNorm(*vectors)
         return Parameters.of(self.coefs_, self.intercepts_, norms)
+
+    def _fitted_embedding(self) -> Embedding | None:
+        """How categories were looked up in training, where they have embeddings."""
+        tables = self.__dict__.get("embeddings_")
+        if tables is None:
+            return None
+        return Embedding(self.encoder_.n_numbers, tuple(len(own) for own in tables), tables[0].shape[1])
+
+    def _trained_parameters(self) -> Parameters:
+        """What a fit goes on from: the embeddings, and the weights of their dimensions, instead of their product."""
+        found = self._fitted_parameters()
+        if self._fitted_embedding() is None:
+            return found
+        weights = (self.embedding_coefs_, *found.weights[1:])
+        return Parameters(weights, found.biases, found.batch_norms, tuple(self.embeddings_))
 
     # Prediction
 
@@ -219,13 +234,14 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         return in_words(self._trained_model())
 
     def _trained_model(self) -> Model:
-        """The fitted model with what only training has: dropout and batch normalization."""
+        """The fitted model with what only training has: dropout, batch normalization and embeddings."""
         model = self._fitted_model()
         sizes, dropout = model.layer_units[1:-1], self.dropout
         if isinstance(dropout, (tuple, list)) and len(dropout) != len(sizes) + 1:
             dropout = 0.0  # of another network, to come
         hidden, dropout = hidden_layers(sizes, self.activation, dropout, bool(getattr(self, "batch_norm_", None)))
-        return replace(model, layers=(*hidden, model.layers[-1]), input_dropout=dropout)
+        layers = (*hidden, model.layers[-1])
+        return replace(model, layers=layers, input_dropout=dropout, embedding=self._fitted_embedding())
 
     def predict_logits(self, X: Any) -> np.ndarray:
         """What the output units sum up, before their activation: log-odds, where that is softmax or logistic.

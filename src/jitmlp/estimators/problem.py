@@ -24,11 +24,14 @@ from jitmlp.model.choices import nearest
 from jitmlp.model.initializers import draw_layer
 from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
 from jitmlp.model.messages import warn_user
-from jitmlp.model.model import Model, Scaling, network_dtype
+from jitmlp.model.model import Embedding, Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training.recipe import History, Start
 from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
 
+EMBEDDING_DEVIATION = (
+    0.1  # of embeddings as they are drawn; with 1 or 0.03 they learn more slowly (docs/performance.md)
+)
 WIDE = 256  # units on both sides of a layer: a number's products are many more than the operations that round it
 
 
@@ -127,6 +130,9 @@ class Preparation(Prediction):
         encoded = task.encode(y)
         if not first:
             self._refuse_other_structure(X.shape[1], sizes, task.n_outputs(encoded))
+        embedding = self._embedding(draft)
+        if not first and embedding != self._fitted_embedding():
+            raise ValueError(f"embedding_dim={self.embedding_dim!r} is not that of the fit that goes on")
         bfloat16 = self._multiplies_bfloat16((X.shape[1], *sizes, task.n_outputs(encoded)))
         dtype = np.dtype(np.float32) if bfloat16 else self._choose_dtype(X, first)
         own_weights = checked_weights(sample_weight, X, dtype)
@@ -158,6 +164,7 @@ class Preparation(Prediction):
             input_dropout,
             scaling,
             bfloat16,
+            embedding,
         )
         if first:
             n_rows = X.shape[0] if survey is None else survey.n_rows
@@ -200,6 +207,17 @@ class Preparation(Prediction):
     def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
         """Raise for an output and a loss that do not fit each other."""
 
+    def _embedding(self, draft: Any) -> Embedding | None:
+        """How categories are looked up, which the parameter ``embedding_dim`` says; None where they are weights' rows."""
+        if self.embedding_dim is None:
+            return None
+        if self.categorical_features is None:
+            raise ValueError("embedding_dim needs categorical_features, which say what to embed")
+        columns = draft.encoder_.categories
+        if not columns:
+            return None
+        return Embedding(draft.encoder_.n_numbers, tuple(len(own) for own in columns), int(self.embedding_dim))
+
     def _multiplies_bfloat16(self, layer_units: tuple[int, ...]) -> bool:
         """Whether products are to be those of bfloat16, which the parameter ``precision`` says."""
         if self.precision is None:
@@ -238,7 +256,7 @@ class Preparation(Prediction):
             state = getattr(self, "_state", None) if continues else None
             if self.warm_start == "continue" and state is not None and state.random_state is not None:
                 random_state.set_state(state.random_state)
-            parameters = self._fitted_parameters().map(lambda a: np.asarray(a, model.dtype))
+            parameters = self._trained_parameters().map(lambda a: np.asarray(a, model.dtype))
             if not parameters.fits(model):
                 raise ValueError(
                     f"coefs_ and intercepts_ have shapes {[w.shape for w in parameters.weights]} and "
@@ -254,7 +272,9 @@ class Preparation(Prediction):
             self._initial(name, given, own, model)
             for name, given, own in zip(("coefs_init", "intercepts_init"), initial, zip(*drawn))
         )
-        return Start(Parameters.of(weights, biases, new_batch_norms(model)))
+        sizes = [(count, model.embedding.dim) for count in model.embedding.categories] if model.embedding else []
+        embeddings = [random_state.normal(scale=EMBEDDING_DEVIATION, size=size).astype(model.dtype) for size in sizes]
+        return Start(Parameters.of(weights, biases, new_batch_norms(model), embeddings))
 
     @staticmethod
     def _initial(name: str, given: Any, drawn: Any, model: Model) -> list[np.ndarray]:

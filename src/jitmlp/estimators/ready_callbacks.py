@@ -262,12 +262,19 @@ class WeightAverage:
                 f"no weights were averaged: the fit ended after {model.n_iter_} epochs, before start={self.start!r}"
             )
         means, self._count = iter(self._mean), -1
-        for arrays in _weights_of(model) if self._mean else ():
+        if not self._mean:
+            return
+        lists = _weights_of(model)
+        for arrays in lists:
             arrays[:] = [next(means).astype(array.dtype) for array in arrays]
             for array in arrays:
                 array.flags.writeable = False  # as all fitted weights are, so that predictions know them
+        if model.embeddings_ is not None:
+            (model.embedding_coefs_,) = lists[-1]
+            model.coefs_[0] = model._trained_parameters().multiplied(model._fitted_embedding()).frozen().weights[0]
 
 
 def _weights_of(model: Any) -> list[list[np.ndarray]]:
     """The lists that hold a model's parameters."""
-    return [model.coefs_, model.intercepts_, *model.batch_norm_]
+    embedded = [] if model.embeddings_ is None else [model.embeddings_, [model.embedding_coefs_]]
+    return [model.coefs_, model.intercepts_, *model.batch_norm_, *embedded]

@@ -98,6 +98,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         batch_norm: Any = False,
         normalize: Any = None,
         categorical_features: Any = None,
+        embedding_dim: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         callback: Any = None,
@@ -144,6 +145,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.batch_norm = batch_norm
         self.normalize = normalize
         self.categorical_features = categorical_features
+        self.embedding_dim = embedding_dim
         self.restore_best = restore_best
         self.scoring = scoring
         self.callback = callback

@@ -191,7 +191,7 @@ def _refuse_for_lbfgs(estimator: Any) -> None:
             "batch_norm; use a stochastic solver"
         )
     # what scikit-learn has too it ignores in silence; what is added here does nothing unheard
-    added = ("callback", "solver_params", "learning_rate_params", "layer_rates", "restore_best")
+    added = ("callback", "solver_params", "learning_rate_params", "layer_rates", "restore_best", "embedding_dim")
     ignored = [name for name in added if getattr(estimator, name)]
     if callable(estimator.learning_rate) or estimator.learning_rate not in ("constant", "invscaling", "adaptive"):
         ignored.append("learning_rate")
@@ -205,6 +205,8 @@ def working_bytes(model: Model, initializer: Any, solver: Any) -> int:
     """Bytes beside the network's layout that a fit holds at once: initial draws, states, copies."""
     itemsize, shapes = model.dtype.itemsize, model.shapes
     parameters = sum(fan_in * fan_out + fan_out for fan_in, fan_out in shapes)
+    if model.embedding is not None:  # the weights of all categories too, which are made in the end
+        parameters += sum(model.embedding.categories) * (model.embedding.dim + shapes[0][1])
     largest = max(fan_in * fan_out for fan_in, fan_out in shapes)
     if not is_stochastic(solver):
         slots, work = 1, 8 * (2 * HISTORY_PAIRS + 12) * parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +53,41 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Features that are categories, each looked up as a row of numbers, which are the first layer's inputs.
+
+    Attributes
+    ----------
+    n_numbers : int
+        Features that are numbers; they come first.
+    categories : tuple of int
+        How many each column of the table has, in the order of the features.
+    dim : int
+        Width of an embedding.
+    """
+
+    n_numbers: int
+    categories: tuple[int, ...]
+    dim: int
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer: numbers, and an embedding of each column."""
+        return self.n_numbers + len(self.categories) * self.dim
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where among the inputs the embedding of each category begins."""
+        return np.repeat(np.arange(self.n_numbers, self.n_inputs, self.dim), self.categories)
+
+    def product(self, weights: np.ndarray, embeddings: Sequence[np.ndarray]) -> np.ndarray:
+        """The weights of all features, which do without embeddings what those of the inputs do with them."""
+        starts = range(self.n_numbers, self.n_inputs, self.dim)
+        parts = [own @ weights[start : start + self.dim] for own, start in zip(embeddings, starts)]
+        return np.concatenate([weights[: self.n_numbers], *parts])
+
+
+@dataclass(frozen=True)
 class Model:
     """What a network computes: layers, loss, dtype.
 
@@ -70,6 +106,8 @@ class Model:
         Of the inputs.
     bfloat16 : bool
         Whether what is multiplied in a float32 network is rounded to 8 bits of precision.
+    embedding : Embedding, optional
+        Of features that are categories.
     """
 
     n_features: int
@@ -81,11 +119,17 @@ class Model:
     input_dropout: float = 0.0
     scaling: Scaling | None = None
     bfloat16: bool = False
+    embedding: Embedding | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer: the features, or numbers and embeddings."""
+        return self.n_features if self.embedding is None else self.embedding.n_inputs
 
     @property
     def layer_units(self) -> tuple[int, ...]:
-        """Features, units of every hidden layer, outputs."""
-        return (self.n_features, *(layer.units for layer in self.layers))
+        """Inputs, units of every hidden layer, outputs."""
+        return (self.n_inputs, *(layer.units for layer in self.layers))
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.model.model import Model
+from jitmlp.model.model import Embedding, Model
 from jitmlp_kernels.pieces.batch_norm import EPSILON
 
 
@@ -35,19 +35,23 @@ class Parameters:
     biases : tuple of ndarray of shape (fan_out,)
     batch_norms : tuple of BatchNorm or None
         One a layer.
+    embeddings : tuple of ndarray of shape (n_categories, dim)
+        One a column of categories that are looked up.
     """
 
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
     batch_norms: tuple[BatchNorm | None, ...]
+    embeddings: tuple[np.ndarray, ...] = ()
 
     @classmethod
-    def of(cls, weights: Any, biases: Any, batch_norms: Any = ()) -> Parameters:
-        """From sequences of arrays, by default without batch normalization."""
-        return cls(tuple(weights), tuple(biases), tuple(batch_norms) or (None,) * len(weights))
+    def of(cls, weights: Any, biases: Any, batch_norms: Any = (), embeddings: Any = ()) -> Parameters:
+        """From sequences of arrays, by default without batch normalization and embeddings."""
+        return cls(tuple(weights), tuple(biases), tuple(batch_norms) or (None,) * len(weights), tuple(embeddings))
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """All arrays: weights, biases, batch normalizations."""
+        """All arrays: embeddings, weights, biases, batch normalizations."""
+        yield from self.embeddings
         yield from self.weights
         yield from self.biases
         for norm in self.batch_norms:
@@ -66,7 +70,10 @@ class Parameters:
             )
             for norm in self.batch_norms
         ]
-        return Parameters(tuple(map(function, self.weights)), tuple(map(function, self.biases)), tuple(norms))
+        weights, biases, looked_up = (
+            tuple(map(function, part)) for part in (self.weights, self.biases, self.embeddings)
+        )
+        return Parameters(weights, biases, tuple(norms), looked_up)
 
     def frozen(self) -> Parameters:
         """The same with read-only arrays, so that packed copies of them cannot go stale."""
@@ -97,15 +104,26 @@ class Parameters:
                 biases[l] = (biases[l] - norm.mean) * scale + norm.beta
         return Parameters.of(weights, biases)
 
+    def multiplied(self, embedding: Embedding | None) -> Parameters:
+        """The same for rows in which every category has a feature of its own, without embeddings."""
+        if embedding is None:
+            return self
+        first = embedding.product(self.weights[0], self.embeddings)
+        return Parameters((first, *self.weights[1:]), self.biases, self.batch_norms)
+
     def all_finite(self) -> bool:
         """Whether no array holds NaN or infinity."""
         return all(np.isfinite(array).all() for array in self.arrays())
 
     def fits(self, model: Model) -> bool:
         """Whether the shapes are those of a model."""
-        return [w.shape for w in self.weights] == model.shapes and [norm is not None for norm in self.batch_norms] == [
-            layer.batch_norm for layer in model.layers
-        ]
+        embedding = model.embedding
+        tables = [(count, embedding.dim) for count in embedding.categories] if embedding else []
+        return (
+            [w.shape for w in self.weights] == model.shapes
+            and [norm is not None for norm in self.batch_norms] == [layer.batch_norm for layer in model.layers]
+            and [own.shape for own in self.embeddings] == tables
+        )
 
 
 def check_shapes(weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], ending: str = "") -> None:

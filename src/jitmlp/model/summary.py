@@ -22,10 +22,17 @@ def counts_of(model: Model) -> list[int]:
     ]
 
 
+def n_looked_up(model: Model) -> int:
+    """Trained numbers of embeddings."""
+    return 0 if model.embedding is None else sum(model.embedding.categories) * model.embedding.dim
+
+
 def rows_of(model: Model) -> list[tuple[str, str, str, str]]:
     """One row a layer, inputs first."""
     prepared = "normalized" if model.scaling is not None else ""
-    rows = [("inputs", f"{model.n_features:,}", prepared, "0")]
+    if model.embedding is not None:
+        prepared = f"{len(model.embedding.categories)} columns embedded"
+    rows = [("inputs", f"{model.n_inputs:,}", prepared, f"{n_looked_up(model):,}")]
     for number, (layer, count) in enumerate(zip(model.layers, counts_of(model)), 1):
         name = "output" if number == len(model.layers) else f"hidden {number}"
         parts = [*(["batch norm"] if layer.batch_norm else []), activation_name(layer)]
@@ -36,7 +43,7 @@ def rows_of(model: Model) -> list[tuple[str, str, str, str]]:
 
 def total(model: Model) -> str:
     """All parameters and the memory they take, in one line."""
-    count = sum(counts_of(model))
+    count = n_looked_up(model) + sum(counts_of(model))
     size = count * model.dtype.itemsize
     unit, divisor = next((u, d) for u, d in (("MB", 1e6), ("kB", 1e3), ("bytes", 1)) if size >= d or d == 1)
     amount = f"{size / divisor:.1f}" if divisor > 1 else str(size)

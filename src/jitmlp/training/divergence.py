@@ -74,7 +74,7 @@ class Divergence:
     def last_good(self) -> Parameters:
         """The parameters at the end of the last epoch with a finite loss."""
         self.workspace.restore(self._kept)
-        return self.workspace.parameters()
+        return self.workspace.parameters().multiplied(self.workspace.model.embedding)
 
     def explain(self, rate: float) -> str:
         """What to say of numbers that are not finite."""
