@@ -35,9 +35,11 @@ def history_of(estimator: Any) -> dict[str, list]:
     Raises
     ------
     ValueError
-        If L-BFGS fitted it, which has none.
+        If L-BFGS fitted it, which has none, or several networks were fitted.
     """
     check_is_fitted(estimator)
+    if hasattr(estimator, "members_") and not hasattr(estimator, "history_"):
+        raise ValueError("each of members_ has a history_ of its own: draw that of one")
     if not hasattr(estimator, "history_"):
         raise ValueError(f"this {type(estimator).__name__} has no history_: lbfgs keeps none")
     return estimator.history_

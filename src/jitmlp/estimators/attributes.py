@@ -47,6 +47,9 @@ out_activation_ : str
     Activation of the output layer.
 precision_ : {'float32', 'float64', 'bfloat16'}
     As what numbers are multiplied.
+members_ : list of estimators
+    With ``n_members`` > 1, the single networks; then ``loss_`` is the mean of theirs, ``n_iter_`` the largest, and what
+    is of one network, such as ``coefs_`` and ``history_``, is theirs alone.
 n_features_in_ : int
     Features seen in fit.
 feature_names_in_ : ndarray of shape (n_features,)

@@ -18,6 +18,7 @@ from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.callback_support import CallbackSupport, Tasks, with_callbacks
 from jitmlp.estimators.chunked import are_chunks, prepare
 from jitmlp.estimators.held_out import HeldOut
+from jitmlp.estimators.members import fit_members
 from jitmlp.estimators.problem import Preparation, Problem
 from jitmlp.estimators.solvers import is_stochastic, recipe_of
 from jitmlp.estimators.together import everywhere, mean_score, one_problem
@@ -101,6 +102,9 @@ class BaseMLP(Preparation, CallbackSupport):
         ConvergenceWarning
             If ``max_iter`` was reached before convergence.
         """
+        if self.n_members > 1:
+            more = dict(sample_weight_val=sample_weight_val, coefs_init=coefs_init, intercepts_init=intercepts_init)
+            return fit_members(self, "fit", X, y, sample_weight, X_val=X_val, y_val=y_val, **more)
         held_out = X_val, y_val, sample_weight_val
         with self._fit_task(X, y, sample_weight), self._around_fit(X, y) as settings:
             return self._fit(X, y, sample_weight, False, held_out, settings, initial=(coefs_init, intercepts_init))
@@ -220,6 +224,8 @@ class BaseMLP(Preparation, CallbackSupport):
         if not decides:
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
+        if "_stop" in vars(self):  # one of several members
+            chosen.append(callbacks.Call(lambda run: [self._stop.is_set()]))
         if self._listed_callbacks() or not group.is_alone:
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))

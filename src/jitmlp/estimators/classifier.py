@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 
 from jitmlp.engine.group import current
 from jitmlp.estimators.base import BaseMLP
+from jitmlp.estimators.members import fit_members
 from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Multiclass, classification, classification_of
 from jitmlp.estimators.together import all_labels, balanced_weights
@@ -152,6 +153,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         class_weight: Any = None,
         callback: Any = None,
         on_divergence: Any = "raise",
+        n_members: Any = 1,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -200,6 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.class_weight = class_weight
         self.callback = callback
         self.on_divergence = on_divergence
+        self.n_members = n_members
 
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool, classes: Any = None) -> tuple:
         if incremental and not reset and classes is None and self._is_plain(X) and is_plain_target(X, y, "iub"):
@@ -316,6 +319,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self : object
             The trained model.
         """
+        if self.n_members > 1:
+            own = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+            return fit_members(self, "partial_fit", X, y, sample_weight, classes=classes, **own)
         draft = self._draft()
         first_call = _check_partial_fit_first_call(draft, classes)
         held_out = X_val, y_val, sample_weight_val

@@ -97,4 +97,5 @@ class FittedAttributes(Prediction):
                 self.__dict__.pop(name, None)
         if problem.first and "feature_names_in_" not in problem.attributes:
             self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.pop("members_", None)
         self.__dict__.update(fitted)

@@ -422,6 +422,14 @@ PARAMETERS = (
         "the estimator stays as it was; a DivergenceWarning, and the weights as they are; a DivergenceWarning, and the "
         "weights of the last good epoch.",
     ),
+    _added(
+        "n_members",
+        1,
+        [Interval(Integral, 1, None, closed="left")],
+        "int >= 1, default=1",
+        "Networks that are trained at once, a core each, and whose outputs are averaged: same rows, other draws of the weights, "
+        "of the order and of what ``early_stopping`` holds out. They are in ``members_``.",
+    ),
 )
 
 

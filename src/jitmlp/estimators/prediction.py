@@ -76,10 +76,18 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
 
     def _fitted_parameters(self) -> Parameters:
+        self._refuse_members()
         norms: list = [None] * len(self.coefs_)
         for l, vectors in enumerate(getattr(self, "batch_norm_", None) or ()):
             norms[l] = BatchNorm(*vectors)
         return Parameters.of(self.coefs_, self.intercepts_, norms)
+
+    def _refuse_members(self) -> None:
+        """Raise where there are several networks."""
+        if "members_" in self.__dict__:
+            raise ValueError(
+                f"n_members={len(self.members_)} networks were fitted: this is of one, such as members_[0]"
+            )
 
     def _fitted_embedding(self) -> Embedding | None:
         """How categories were looked up in training, where they have embeddings."""
@@ -106,6 +114,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         ValueError
             If they do not fit together.
         """
+        self._refuse_members()
         coefs = [np.asarray(coef) for coef in self.coefs_]
         intercepts = [np.asarray(intercept) for intercept in self.intercepts_]
         check_shapes(coefs, intercepts, "_")
@@ -199,8 +208,19 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
             raise
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """Outputs of the network, shape (n_samples, n_outputs)."""
+        """Outputs of the network, or the mean of the members', shape (n_samples, n_outputs)."""
         X = self._checked_rows(X)
+        members = self.__dict__.get("members_")
+        if members is None:
+            return self._network_outputs(X)
+        outputs = members[0]._network_outputs(X)
+        for member in members[1:]:
+            outputs += member._network_outputs(X)
+        outputs /= len(members)
+        return outputs
+
+    def _network_outputs(self, X: Any) -> np.ndarray:
+        """Outputs of the network for checked rows."""
         borrowed = self._borrow_network()
         try:
             return self._run(borrowed[1], X)
@@ -231,6 +251,8 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         67 parameters, 268 bytes of float32, loss log_loss
         """
         check_is_fitted(self)
+        if "members_" in self.__dict__:
+            return f"{self.members_[0].summary()}\nOne of {len(self.members_)} members"
         return in_words(self._trained_model())
 
     def _trained_model(self) -> Model:
@@ -416,7 +438,7 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
     # Protocols
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "coefs_" in self.__dict__
+        return "coefs_" in self.__dict__ or "members_" in self.__dict__
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__().copy()

@@ -123,6 +123,8 @@ class Preparation(Prediction):
         check_initializer(self.initializer)
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        if "members_" in vars(self) and (incremental or self.warm_start):
+            raise ValueError(f"n_members=1 cannot go on from a fit with n_members={len(self.members_)}")
         draft = self._draft()
         if first:
             draft.encoder_ = None

@@ -106,7 +106,7 @@ class LearningRateFinder:
             copy.__dict__.update(deepcopy({name: vars(model)[name] for name in vars(model) if _is_learned(name)}))
         copy.set_params(
             learning_rate=_Exponential(self.low, self.high, self.steps), learning_rate_params=None, callback=None,
-            early_stopping=False, warm_start=False, on_divergence="raise", verbose=False, scoring=None,
+            early_stopping=False, warm_start=False, n_members=1, on_divergence="raise", verbose=False, scoring=None,
             **({"class_weight": None} if getattr(model, "class_weight", None) == "balanced" else {}),
         )  # fmt: skip
         X = X.tocsr() if sparse.issparse(X) else X

@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from jitmlp.estimators.base import BaseMLP
+from jitmlp.estimators.members import fit_members
 from jitmlp.estimators.parameters import constraints_of, document
 from jitmlp.estimators.tasks import Regression
 from jitmlp.estimators.validation import is_plain_target, validated
@@ -103,6 +104,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         scoring: Any = None,
         callback: Any = None,
         on_divergence: Any = "raise",
+        n_members: Any = 1,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -150,6 +152,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.scoring = scoring
         self.callback = callback
         self.on_divergence = on_divergence
+        self.n_members = n_members
 
     def _validate_input(self, draft: Any, X: Any, y: Any, incremental: bool, reset: bool) -> tuple:
         if incremental and not reset and self._is_plain(X) and is_plain_target(X, y, "f") and np.isfinite(y).all():
@@ -226,4 +229,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self : object
             The trained model.
         """
+        if self.n_members > 1:
+            own = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+            return fit_members(self, "partial_fit", X, y, sample_weight, **own)
         return self._fit(X, y, sample_weight, True, (X_val, y_val, sample_weight_val))

@@ -232,7 +232,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             verbose=False,
             random_state=seed,
         )
-        for done in ("class_weight", "categorical_features"):  # in the rows' weights, and by the encoder
+        # the ensemble's own, in the rows' weights, and by the encoder
+        for done in ("n_members", "class_weight", "categorical_features"):
             given.pop(done, None)
         return self._member(**given)
 
