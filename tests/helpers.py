@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from jitmlp.engine.constraints import Constraints
 from jitmlp.engine.data import Data
-from jitmlp.engine.workspace import Constraints, Workspace
+from jitmlp.engine.workspace import Workspace
 from jitmlp.model.model import Layer, Model
 from jitmlp.model.parameters import BatchNorm, Parameters
 from jitmlp_kernels.rules.activations import ACTIVATIONS

@@ -93,7 +93,8 @@ class Bench:
         count = self.rows * repeats
         order = np.arange(count) % self.rows
         made.set(
-            order=order.ctypes.data, n_order=count, batch_size=count if self.by_rows else self.rows,
+            order=order.ctypes.data, n_order=count, epoch_rows=count, epoch_steps=repeats,
+            batch_size=count if self.by_rows else self.rows,
             prediction=1, last_phase=1 if self.by_rows else repeats, n_threads=1,
             shares=self.workspace.layout.share_strips(1).ctypes.data, **(job or {}),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from scipy import sparse
 from helpers import Constraints, Data, make_network, optimizer_rule
 from jitmlp.engine.job import Job
 from jitmlp.engine.program import Plan, prediction_program, training_program
+from jitmlp.model.model import Embedding
 from jitmlp_kernels.link import pieces
 from jitmlp_kernels.link.pieces import interpret
 from jitmlp_kernels.pieces.records import CALL, GROUP_ROWS, JOB, UNIT, UNIT_BYTES
@@ -69,7 +70,7 @@ def ranges(network, job, data, arrays):
         network.memory, network.row_loss, network.row_weight, network.penalties, network.total, network._squares,
         network._layer_penalties,
         network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
-        *network._entries, *network._lists.values(),
+        *network._entries, *network._lists.values(), *([network.layout.lookup.starts] if network.layout.lookup else []),
         *(a for a in (network._scaling[0] or []) if a is not None),
     ]  # fmt: skip
     known += [] if network._scaling[1] is None else [network._scaling[1]]
@@ -120,6 +121,20 @@ def few_entries(X):
     return sparse.csr_matrix((values[::-1][order], columns[order], starts), X.shape)
 
 
+TABLE = Embedding(2, (3, 7), 5)  # numbers, categories of each column, width of an embedding
+
+
+def with_categories(X):
+    """Two numbers, and two columns of categories, of which some are missing."""
+    rng, n = np.random.default_rng(3), len(X)
+    rows = np.zeros((n, 12))
+    rows[:, :2] = X[:, :2]
+    for first, count in ((2, 3), (5, 7)):
+        known = np.flatnonzero(rng.random(n) < 0.8)
+        rows[known, first + rng.integers(count, size=len(known))] = 1
+    return sparse.csr_matrix(rows)
+
+
 def mostly_zeros(X):
     """Few other numbers, in the last row and column too."""
     X = np.where(np.random.default_rng(3).random(X.shape) < 0.04, X, 0)
@@ -150,6 +165,10 @@ CASES = {
         "n": 1031,
         "atol": 0.02,
     },
+    "embedded": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE},
+    "embedded, in blocks": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE, "rows": 1030, "n": 1031},
+    "three epochs": {"n_epochs": 3},
+    "three epochs of entries": {"units": (40, 9, 3), "form": few_entries, "n_epochs": 3},
     "zeros left out, large batch": {"units": (43, 17, 3), "form": mostly_zeros, "rows": 1030, "n": 1030},
 }
 
@@ -160,26 +179,29 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
     units, form, rows = options.pop("units", (5, 9, 3)), options.pop("form", lambda X: X), options.pop("rows", 7)
     constraints, n = Constraints(0.1, **options.pop("constraints", {})), options.pop("n", 19)
     # activations that differ in their last bit may be rounded to different bfloat16
-    atol = options.pop("atol", 1e-9)
+    atol, n_epochs = options.pop("atol", 1e-9), options.pop("n_epochs", 1)
     rng = np.random.default_rng(0)
     data = Data(form(rng.normal(size=(n, units[0]))), rng.integers(units[-1], size=n), rng.uniform(0.5, 2, n))
     results = []
     for mode in ("compiled", "interpreted"):
         network, coefs, intercepts = make_network(units, "tanh", optimizer="adam", rows=rows, **options)
-        table = optimizer_rule("adam").table(np.full(-(-n // rows), 0.01), np.arange(1.0, -(-n // rows) + 1), {})
-        order = np.random.default_rng(1).permutation(n)
+        n_steps, shuffle = -(-n // rows), np.random.default_rng(1).permutation
+        table = optimizer_rule("adam").table(
+            np.full(n_steps * n_epochs, 0.01), np.arange(1.0, n_steps * n_epochs + 1), {}
+        )
+        order = np.concatenate([shuffle(n) for _ in range(n_epochs)])
         if mode == "compiled":
-            network.train(data, order, rows, table, constraints, 3, 11)
+            network.train(data, order, rows, table, constraints, 3, 11, n_epochs=n_epochs)
         else:
             job = network.training_job(data, constraints)
             job.set(
                 **network.asked(constraints, table), **data.fields, **data.training_fields,
-                **network._room_for_entries(data, rows), **network._room_for_lists(data, True), order=order.ctypes.data, n_order=n,
-                batch_size=rows, first_step=3, seed=11,
+                **network._room_for_entries(data, rows), **network._room_for_lists(data, True), order=order.ctypes.data,
+                n_order=len(order), epoch_rows=n, epoch_steps=n_steps, batch_size=rows, first_step=3, seed=11,
                 n_threads=1, shares=network._share(1), last_phase=len(job.phases) * len(table),
             )  # fmt: skip
             interpreted(job, ranges(network, job, data, [order, table]))
-        results.append([*network.parameters().arrays(), np.array([network.take_loss()])])
+        results.append([*network.parameters().arrays(), np.array(network.take_losses(n_epochs))])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=max(1e-7, atol), atol=atol)
 
@@ -193,15 +215,17 @@ def test_sparse_matrices_changed_after_every_check_stay_inside_of_known_memory(s
     X = sparse.random(n, p, rng.choice([0.0, 0.03, 0.15]), format="csr", random_state=seed)
     X = sparse.csr_matrix((X.data, X.indices.astype(index), X.indptr.astype(index)), X.shape)
     data, rows = Data(X, rng.integers(2, size=n)), int(rng.integers(1, n + 1))
-    network, *_ = make_network((p, 17, 2), "tanh", optimizer="adam", rows=rows, n_threads=n_threads)
+    embedding = Embedding(p // 2, (p - p // 2,), 3) if seed % 4 == 0 else None
+    units = (p if embedding is None else embedding.n_inputs, 17, 2)
+    network, *_ = make_network(units, "tanh", optimizer="adam", rows=rows, n_threads=n_threads, embedding=embedding)
     n_steps = -(-n // rows)
     table = optimizer_rule("adam").table(np.full(n_steps, 0.01), np.arange(1.0, n_steps + 1), {})
     order, job = rng.permutation(n), network.training_job(data, Constraints())
-    assert "sort_entries" in [wanted.body.__name__ for wanted in job.wanted]
+    assert ("accumulate_embeddings" if embedding else "sort_entries") in [wanted.body.__name__ for wanted in job.wanted]
     job.set(
         **network.asked(Constraints(), table), **data.fields, **data.training_fields,
-        **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n, batch_size=rows,
-        n_threads=n_threads, shares=network._share(n_threads),
+        **network._room_for_entries(data, rows), order=order.ctypes.data, n_order=n, epoch_rows=n, epoch_steps=n_steps,
+        batch_size=rows, n_threads=n_threads, shares=network._share(n_threads),
         last_phase=len(job.phases) * n_steps,
     )  # fmt: skip
 

@@ -102,6 +102,7 @@ class Tiles:
         self.weights, self.panel, self.panels = op.weights.cast(m.dtype), op.panel, op.panels
         self.first_strip, self.gradients = op.first_strip, job.gradients
         self.penalties, self.squares = (a.cast(np.float64) for a in (job.penalties, job.squares))
+        self.penalties = self.penalties.at(unit.epoch * job.n_penalties)
 
     def each(self, visit):
         """``visit(i, j, width)`` for each tile: its first row, first panel, and how many panels it has."""
@@ -149,7 +150,7 @@ class Ahead:
 
     def __init__(self, m, job, unit, op, tiles):
         n_batch, block_rows, n_order, batch_size = unit.n_batch, job.block_rows, job.n_order, job.batch_size
-        next_start = m.choose(n_batch > block_rows, n_order, (unit.step + 1) * batch_size)
+        next_start = m.choose(n_batch > block_rows, n_order, unit.first - unit.before + n_batch)
         n_next = m.most(0, m.least(batch_size, n_order - next_start))
         first, last = share(m, n_next, job.n_threads, unit.thread)
         row_bytes = job.x_row_bytes

@@ -44,7 +44,7 @@ def mini_batch_totals(m, job, unit, op):
         loss = m.variable(m.double(0.0))
         for i in m.loop(n_batch):
             loss.set(loss.get() + m.read(losses.at(i)))
-        place = job.total.cast(np.float64)
+        place = job.total.cast(np.float64).at(unit.epoch)
         m.write(m.read(place) + loss.get() * scale * m.double(n_batch), place)
 
 

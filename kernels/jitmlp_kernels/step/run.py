@@ -39,11 +39,15 @@ def run_phase(m, job_pointer, unit_pointer, _):
     step = number // n_phases
     phase = m.fields(job.phases.byte(number % n_phases * PHASE.itemsize), PHASE)
     batch_size, block_rows, prediction = job.batch_size, job.block_rows, job.prediction
-    n_batch = m.least(batch_size, job.n_order - step * batch_size)
+    epoch_rows, epoch_steps = job.epoch_rows, job.epoch_steps
+    epoch = step // epoch_steps
+    start = (step - epoch * epoch_steps) * batch_size  # of the mini-batch in its epoch
+    n_batch = m.least(batch_size, epoch_rows - start)
     before = m.least(phase.block * block_rows, n_batch)
     n_rows = m.choose(prediction != 0, n_batch, m.least(block_rows, n_batch - before))
-    unit.step, unit.block, unit.n_batch, unit.before, unit.n_rows = step, phase.block, n_batch, before, n_rows
-    unit.first = step * batch_size + before
+    unit.step, unit.epoch, unit.block = step, epoch, phase.block
+    unit.n_batch, unit.before, unit.n_rows = n_batch, before, n_rows
+    unit.first = epoch * epoch_rows + start + before
     unit.factor = 1.0
     calls, first_call, last_call = job.calls, phase.first_call, phase.last_call
 

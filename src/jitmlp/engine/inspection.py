@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from jitmlp.engine.constraints import Constraints
 from jitmlp.engine.data import Data
 from jitmlp.engine.layout import MAX_BLOCK_ROWS
-from jitmlp.engine.workspace import Constraints, Workspace
+from jitmlp.engine.workspace import Workspace
 from jitmlp.model.choices import Loss, checked_values, nearest
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.model import Model

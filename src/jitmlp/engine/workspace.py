@@ -6,12 +6,12 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jitmlp.engine import interrupts
+from jitmlp.engine.constraints import Constraints
 from jitmlp.engine.data import Data, address
 from jitmlp.engine.group import ALONE, Group
 from jitmlp.engine.job import Job
@@ -48,36 +48,13 @@ from jitmlp_kernels.pieces.zeros import BLOCK, COLUMNS, GROUP_TILES, HEAD, NUMBE
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 from jitmlp_kernels.trace.target import TILE_ROWS
 
+EPOCHS_AT_ONCE = 16  # most epochs of one call whose losses are wanted one by one
 FIRST_ROWS = np.arange(GROUP_ROWS)  # the order of a small prediction
 FIRST_ADDRESS = FIRST_ROWS.ctypes.data
 
 
 class NonFiniteInputs(ValueError):
     """Rows of X or y hold NaN, infinity or a number too large for the dtype of the network."""
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """What is asked of parameters and gradients beside the loss.
-
-    Attributes
-    ----------
-    alpha, l1 : float or tuple of float
-        L2 and L1 penalty, divided by the total weight of the mini-batch; a tuple has one a layer.
-    clip_value, clip_norm : float
-        Largest size of a gradient's element, and norm of all gradients.
-    max_norm : float
-        Largest norm of a unit's incoming weights.
-    frozen : tuple of (bool, bool)
-        For each layer, whether its weights and its vectors stay as they are; empty for none.
-    """
-
-    alpha: float | tuple[float, ...] = 0.0
-    l1: float | tuple[float, ...] = 0.0
-    clip_value: float = np.inf
-    clip_norm: float = np.inf
-    max_norm: float = np.inf
-    frozen: tuple[tuple[bool, bool], ...] = ()
 
 
 class Workspace:
@@ -129,7 +106,7 @@ class Workspace:
         self._status = self.memory[layout.status :][: n_threads * layout.arena.line]
         self.row_loss, self.row_weight = np.zeros(rows), np.zeros(rows)
         self._layer_penalties = np.zeros((len(layout.layers), 2))
-        self.penalties, self.total = np.zeros(layout.n_strips), np.zeros(1)
+        self.penalties, self.total = np.zeros((EPOCHS_AT_ONCE, layout.n_strips)), np.zeros(EPOCHS_AT_ONCE)
         self._squares = np.zeros(layout.n_strips + len(layout.layers) + (layout.lookup is not None))
         self._units = aligned_zeros(UNIT_BYTES * n_threads, np.uint8)
         scaling, scratch = None, None
@@ -150,6 +127,8 @@ class Workspace:
             "row_weight": self.row_weight.ctypes.data,
             "total": self.total.ctypes.data,
             "penalties": self.penalties.ctypes.data,
+            "n_penalties": layout.n_strips,
+            "epoch_steps": 1,
             "layer_penalties": self._layer_penalties.ctypes.data,
             "squares": self._squares.ctypes.data,
             "n_squares": len(self._squares),
@@ -271,6 +250,18 @@ class Workspace:
                 start = place.statistics + RUNNING_MEAN * place.panels * lanes
                 yield self.memory[start : start + 3 * place.panels * lanes]
 
+    def all_parts(self) -> list[np.ndarray]:
+        """Copies of the parameters and of the optimizer's state as they lie, for :meth:`put_back`."""
+        return [part.copy() for part in (self._trained_memory(), *self._snapshot_parts())]
+
+    def put_back(self, kept: list[np.ndarray]) -> None:
+        """Let all be as it was."""
+        self._trained_memory()[:] = kept[0]
+        self.restore(kept[1:])
+
+    def _trained_memory(self) -> np.ndarray:
+        return self.memory[: (1 + self.layout.slots) * self.layout.state_stride]
+
     def snapshot(self, into: Any = None) -> list[np.ndarray]:
         """A copy of the parameters as they lie, faster than :meth:`parameters`."""
         if into is None:
@@ -327,6 +318,7 @@ class Workspace:
         first_step: int = 0,
         seed: Any = 0,
         n_threads: Any = None,
+        n_epochs: int = 1,
     ) -> None:
         """Run one mini-batch step for each row of ``table`` over the rows ``order``.
 
@@ -344,6 +336,8 @@ class Workspace:
         first_step, seed : int
             The number of steps before, and the seed, of what dropout drops.
         n_threads : int, optional
+        n_epochs : int
+            How many there are in ``order``, one behind the other: the last mini-batch of each may be smaller.
 
         Raises
         ------
@@ -353,6 +347,7 @@ class Workspace:
             If the data do not fit the network.
         """
         job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
+        job.fields.epoch_rows, job.fields.epoch_steps = len(order) // n_epochs, len(table) // n_epochs
         self._run(job, self.n_threads if n_threads is None else n_threads)
         self._check_status()
 
@@ -440,6 +435,7 @@ class Workspace:
         job = self._prepared_job(data, constraints, batch_size, table)
         fields, job.keeps = job.fields, (order, table)
         fields.order, fields.n_order = address(order), len(order)
+        fields.epoch_rows, fields.epoch_steps = len(order), len(table)
         fields.coefficients, fields.first_phase, fields.last_phase = address(table), 0, len(job.phases) * len(table)
         fields.first_step, fields.seed = first_step, seed
         return job
@@ -520,15 +516,24 @@ class Workspace:
 
         Whatever the chunks in which they were run, and the threads: each sum has one order.
         """
-        share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
-        loss = float(self.total[0] * share + group.total(self.penalties.sum())[0])
+        loss = self._loss_of(0, float(group.total(self.penalties[0].sum())[0]))
         self.forget_loss()
         return loss
 
-    def forget_loss(self) -> None:
-        """Begin the sum of the losses anew."""
-        self.total[0] = 0.0
-        self.penalties.fill(0.0)
+    def take_losses(self, n_epochs: int) -> list[float]:
+        """The same of each of the epochs of one call."""
+        losses = [self._loss_of(epoch, float(self.penalties[epoch].sum())) for epoch in range(n_epochs)]
+        self.forget_loss(n_epochs)
+        return losses
+
+    def _loss_of(self, epoch: int, penalty: float) -> float:
+        share = 1 / self.model.n_outputs if self.model.loss.mean_outputs else 1.0
+        return float(self.total[epoch] * share + penalty)
+
+    def forget_loss(self, n_epochs: int = 1) -> None:
+        """Begin the sums of the losses anew."""
+        self.total[:n_epochs] = 0.0
+        self.penalties[:n_epochs] = 0.0
 
     def predict(self, data: Data, order: np.ndarray | None = None) -> np.ndarray:
         """Outputs for the rows ``order`` (all by default), shape (n_rows, n_outputs)."""
@@ -553,7 +558,7 @@ class Workspace:
         for name, value in data.fields.items():
             setattr(fields, name, value)
         fields.order, fields.out = place, address(out)
-        fields.n_order, fields.batch_size = count, count or 1
+        fields.n_order, fields.epoch_rows, fields.batch_size = count, count, count or 1
         self._run(job, 1 if count <= GROUP_ROWS else min(self.n_threads, -(-count // GROUP_ROWS)))
         self._check_status()
         return out

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jitmlp.engine.constraints import Constraints
 from jitmlp.engine.threads import available_threads
-from jitmlp.engine.workspace import Constraints
 from jitmlp.model.choices import Optimizer, checked_values, refuse
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Model

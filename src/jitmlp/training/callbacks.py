@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Does nothing; the base of those that do."""
+    """Does nothing; the base of those that do.
+
+    Attributes
+    ----------
+    by_losses : bool
+        Whether the losses are all it asks of the epochs, so that it may be called for several when these are over.
+    """
+
+    by_losses = False
 
     def on_begin(self, run: Run) -> None:
         """Before the first epoch."""
@@ -34,6 +42,8 @@ class Callback:
 
 class Report(Callback):
     """Prints the loss of every epoch, in scikit-learn's words."""
+
+    by_losses = True
 
     def on_epoch_end(self, run: Run) -> None:
         """Print a line."""
@@ -101,7 +111,7 @@ class TrainingLoss(Callback):
     """
 
     def __init__(self, keeps_best: bool = False) -> None:
-        self.keeps_best = keeps_best
+        self.keeps_best, self.by_losses = keeps_best, not keeps_best
 
     def on_epoch_end(self, run: Run) -> None:
         """Compare with the best loss so far."""
@@ -114,6 +124,8 @@ class TrainingLoss(Callback):
 
 class LearningRate(Callback):
     """Lets the schedule react to an epoch."""
+
+    by_losses = True
 
     def on_epoch_end(self, run: Run) -> None:
         """Change the learning rate of the epochs to come."""
@@ -130,6 +142,8 @@ class Plateau(Callback):
         What did not improve, for the message.
     verbose : bool
     """
+
+    by_losses = True
 
     def __init__(self, what: str = "Training loss", verbose: bool = False) -> None:
         self.what, self.verbose = what, verbose

@@ -56,16 +56,22 @@ class Divergence:
         total = self.workspace.total[0]
         if self.first_loss is None and n_rows:
             self.first_loss = abs(float(total)) / n_rows
-        penalties = self.workspace.penalties
+        penalties = self.workspace.penalties[0]
         if not math.isfinite(total) or not (math.isfinite(penalties.sum()) or np.isfinite(penalties).all()):
             raise Diverged(self.explain(rate))
 
     def end_epoch(self, rate: float) -> None:
         """Keep the parameters as they are now; raise :class:`Diverged` if the last step has left what is not finite."""
-        if not self.workspace.all_finite():
+        if not self.end_epochs(1):
             raise Diverged(self.explain(rate))
-        self.epoch += 1
+
+    def end_epochs(self, count: int) -> bool:
+        """The same after several, as an answer: what is not finite stays so."""
+        if not self.workspace.all_finite():
+            return False
+        self.epoch += count
         self.workspace.snapshot(into=self._kept)
+        return True
 
     def exploded(self, loss: float) -> bool:
         """Whether a finite loss has grown beyond all reason."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jitmlp.engine.workspace import Constraints
+from jitmlp.engine.constraints import Constraints
 from jitmlp.model.parameters import Parameters
 from jitmlp.training.order import Blocks
 from jitmlp.training.schedules import Rate, RateState

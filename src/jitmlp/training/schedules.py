@@ -191,6 +191,11 @@ class Rate:
         """Whether all steps of an epoch have the rate of the state."""
         return isinstance(self.schedule, Schedule) and self.schedule.factor is None
 
+    @property
+    def holds(self) -> bool:
+        """Whether the rate stays as it is from plateau to plateau."""
+        return isinstance(self.schedule, Schedule) and self.is_even and self.schedule.end_epoch is None
+
     def rates(
         self, state: RateState, first_step: int, n_steps: int, max_epochs: int, cyclic: bool = False
     ) -> np.ndarray:

@@ -68,7 +68,18 @@ class Run:
         self.epoch, self.reason, self.rate = 0, "", np.nan
         self.order: np.ndarray | None = None
         self.rooms: list[Room] = []  # of windows, kept from epoch to epoch
+        self.may_foresee = False  # whether several epochs can be run in one call
         self._best: list[np.ndarray] | None = None
+
+    def note(self, loss: float, rows: np.ndarray | None) -> None:
+        """Add an epoch."""
+        rates = self.trainer.epoch_rates
+        self.loss, self.order = loss, rows
+        self.rate = float(rates[-1]) if len(rates) else np.nan
+        self.rates.append(self.rate)
+        self.losses.append(loss)
+        self.epoch += 1
+        self.samples += self.trainer.n_rows
 
     def stop(self, reason: str) -> None:
         """Make this epoch the last."""
@@ -145,16 +156,25 @@ def train(
             with interrupt.open():
                 for callback in callbacks:
                     callback.on_begin(run)
-            for _ in range(recipe.max_epochs):
+            run.may_foresee = not incremental and _foresees(run, data, rows, callbacks)
+            while run.epoch < recipe.max_epochs and not run.reason:
+                rows, losses = _run_epochs(run, data, rows) if run.may_foresee else (rows, [])
+                for loss in losses:
+                    run.note(loss, rows)
+                    for callback in callbacks:
+                        callback.on_epoch_end(run)
+                interrupt.answer()
+                if losses:
+                    continue
                 for callback in callbacks:
                     callback.on_epoch_begin(run)
                 rows = _run_epoch(run, data, rows, recipe.shuffle)
                 with interrupt.open():
                     for callback in callbacks:
                         callback.on_epoch_end(run)
-                if run.reason or incremental:
+                if incremental:
                     break
-            else:
+            if not run.reason and not incremental:
                 warn_user(
                     f"Stochastic Optimizer: Maximum iterations ({recipe.max_epochs}) "
                     "reached and the optimization hasn't converged yet.",
@@ -177,8 +197,45 @@ def train(
         return fit
 
 
+def _ordered(run: Run, rows: np.ndarray, shuffle: Any) -> np.ndarray:
+    """The rows in the order of the next epoch."""
+    if not shuffle:
+        return rows
+    drawn = np.arange(len(rows))
+    run.random_state.shuffle(drawn)
+    return rows[drawn]
+
+
+def _foresees(run: Run, data: Data | Chunks, rows: np.ndarray | None, callbacks: Sequence[Callback]) -> bool:
+    """Whether nobody looks at the weights between two epochs over rows in memory, so that several can be run in one call."""
+    shuffle = run.recipe.shuffle
+    if isinstance(data, Chunks) or rows is None or isinstance(shuffle, Blocks):
+        return False
+    return all(callback.by_losses for callback in callbacks) and (shuffle or in_order(data, rows) is None)
+
+
+def _run_epochs(run: Run, data: Any, rows: Any) -> tuple[np.ndarray, list[float]]:
+    """As many small epochs as must come before one that can be the last, that one included; none where one would diverge."""
+    recipe, trainer = run.recipe, run.trainer
+    left = recipe.max_epochs - run.epoch
+    count = trainer.epochs_at_once(len(rows), min(left, recipe.stopping.patience - run.waited + 1))
+    if count < 2:
+        return rows, []
+    orders, drawn_before = [rows], run.random_state.get_state()
+    for _ in range(count):
+        orders.append(_ordered(run, orders[-1], recipe.shuffle))
+    start = time.perf_counter()
+    losses = trainer.run_epochs(data, orders[1:])
+    if losses is None:
+        run.random_state.set_state(drawn_before)
+        run.may_foresee = False  # to find out which it is, one by one
+        return rows, []
+    run.seconds += [(time.perf_counter() - start) / count] * count
+    return orders[-1], losses
+
+
 def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: Any) -> np.ndarray | None:
-    """One epoch, and what it leaves in the run; returns the rows in their new order."""
+    """One epoch; returns the rows in their new order."""
     trainer = run.trainer
     reading: Any
     multiple = trainer.batch_size * (1 if trainer.shares is None else trainer.shares.group.every)
@@ -189,12 +246,9 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
         starts = None
         if isinstance(shuffle, Blocks):
             rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
-        elif shuffle:
-            drawn = np.arange(len(rows))
-            run.random_state.shuffle(drawn)
-            rows = rows[drawn]
         else:
-            starts = in_order(data, rows)
+            starts = None if shuffle else in_order(data, rows)
+            rows = _ordered(run, rows, shuffle)
         if starts is None:
             reading = nullcontext([(data, rows)])
         else:
@@ -202,15 +256,10 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
         n_rows = len(rows)
     start = time.perf_counter()
     with reading as parts:
-        run.loss = trainer.run_epoch(parts, n_rows)
+        loss = trainer.run_epoch(parts, n_rows)
     run.seconds.append(time.perf_counter() - start)
-    run.rate = float(run.trainer.epoch_rates[-1]) if len(run.trainer.epoch_rates) else np.nan
-    run.rates.append(run.rate)
-    run.losses.append(run.loss)
-    run.order = rows
-    run.epoch += 1
-    run.samples += run.trainer.n_rows
-    run.trainer.divergence.end_epoch(run.rate)
+    run.note(loss, rows)
+    trainer.divergence.end_epoch(run.rate)
     return rows
 
 

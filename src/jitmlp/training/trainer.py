@@ -11,7 +11,7 @@ from jitmlp.engine import interrupts
 from jitmlp.engine.data import Data
 from jitmlp.engine.group import Shares
 from jitmlp.engine.thread_choice import ThreadChoice
-from jitmlp.engine.workspace import Workspace
+from jitmlp.engine.workspace import EPOCHS_AT_ONCE, Workspace
 from jitmlp.model.model import Model
 from jitmlp.training.divergence import Divergence
 from jitmlp.training.recipe import OptimizerState, Recipe, Start
@@ -135,6 +135,34 @@ class Trainer:
             done += n_chunk
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
+
+    def epochs_at_once(self, n_rows: int, most: float) -> int:
+        """Into how many passes over so few rows one call into the kernels is to go."""
+        if self.shares is not None or not self.recipe.rate.holds or self.divergence.first_loss is None:
+            return 1
+        n_steps = -(-n_rows // min(self.recipe.batch_size, n_rows))
+        return max(1, int(min(most, EPOCHS_AT_ONCE, self.threads.next()[1] // n_steps, AHEAD // n_steps)))
+
+    def run_epochs(self, data: Data, orders: list[np.ndarray]) -> list[float] | None:
+        """Several passes in one call; the mean loss of each, or None, and nothing has happened, where one would diverge."""
+        recipe, workspace, n_epochs, n_rows = self.recipe, self.workspace, len(orders), len(orders[0])
+        batch_size = min(recipe.batch_size, n_rows)
+        n_steps = -(-n_rows // batch_size)
+        rates = np.full(n_steps * n_epochs, self.rate.rate)
+        table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + len(rates), dtype=float))
+        n_threads, _ = self.threads.next()
+        before, order = workspace.all_parts(), np.concatenate(orders)
+        workspace.forget_loss(n_epochs)
+        start = time.perf_counter()
+        workspace.train(data, order, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads, n_epochs)
+        self.threads.learn(n_threads, (time.perf_counter() - start) / len(rates))
+        losses = workspace.take_losses(n_epochs)
+        if not (np.isfinite(losses).all() and self.divergence.end_epochs(n_epochs)):
+            workspace.put_back(before)
+            return None
+        self.steps += len(rates)
+        self.n_rows, self.epoch_rates = n_rows, rates[:n_steps]
+        return [loss / n_rows for loss in losses]
 
     def _run_shared_epoch(self, parts: Iterable[tuple[Data, np.ndarray]], shares: Shares) -> float:
         """The same with the rows of other processes: steps, each with an exchange, or as many as there are between two."""
