@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.linalg import expm
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.preprocessing import normalize
 
 from jitmlp.files.idx import load_mnist
@@ -81,6 +81,8 @@ WORKLOADS = {
         Workload("C1", "categories", (5000, 128, 64, 10), 256, 2, entries=50, peers=("scikit-learn", "torch")),
         Workload("C2", "categories", (50_000, 128, 64, 10), 256, 2, entries=50, peers=("torch",), embedding=8),
         Workload("F1", "tiny", (4, 100, 3), 150, 200, dtype="float64", peers=("scikit-learn",)),
+        Workload("F2", "tiny", (13, 100, 3), 178, 200, dtype="float64", peers=("scikit-learn",)),
+        Workload("F3", "tiny", (30, 100, 1), 200, 200, dtype="float64", peers=("scikit-learn",)),
         Workload("P1", "predict", (64, 128, 64, 10), 1, 2000, peers=("scikit-learn", "torch")),
         Workload("P2", "predict", (784, 128, 64, 10), 10_000, 20, peers=("scikit-learn", "torch", "jax")),
     )
@@ -100,6 +102,7 @@ def mnist():
     return X.astype(np.float32) / 255, y, X_test.astype(np.float32) / 255, y_test
 
 
+TINY = {"F1": load_iris, "F2": load_wine, "F3": load_breast_cancer}
 ROWS = {
     "T1": 8_000,
     "T2": 6_000,
@@ -107,6 +110,8 @@ ROWS = {
     "C1": 20_000,
     "C2": 20_000,
     "F1": 150,
+    "F2": 178,
+    "F3": 569,
 }  # to train on, where the kind does not say
 
 
@@ -157,7 +162,7 @@ def load(workload: Workload):
     elif workload.kind in ("text", "one-hot", "categories"):
         X, y = (text if workload.kind == "text" else one_hot)(workload)
     elif workload.kind == "tiny":
-        X, y = load_iris(return_X_y=True)
+        X, y = TINY[workload.name](return_X_y=True)
         X = (X - X.mean(axis=0)) / X.std(axis=0)
         return X, y.astype(np.int64), X, y.astype(np.int64)
     elif workload.kind == "predict" and workload.units[0] == 64:
