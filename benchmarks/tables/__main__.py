@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("tables.json"), help="results so far, and new ones (%(default)s)"
     )
+    parser.add_argument("--picture", type=Path, help="where to draw accuracy against CPU seconds")
     parser.add_argument("--again", action="store_true", help="run the methods named anew")
     args = parser.parse_args()
     for given, known, what in (
@@ -73,7 +74,10 @@ def main() -> None:
                 results[key] = judge(name, table, seed)
                 print(key, {k: round(v, 4) for k, v in results[key].items()}, flush=True)
                 args.out.write_text(json.dumps(results, indent=0))
-    print(report.of(results, [table.name for table in tables], args.splits))
+    chosen = results, [table.name for table in tables], args.splits
+    print(report.of(*chosen))
+    if args.picture:
+        report.draw(*chosen).savefig(args.picture, dpi=110)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 MEASURES = {"error": "error, classes", "log_loss": "log loss", "rmse": "RMSE, numbers"}
@@ -29,6 +31,30 @@ def ranks(values: dict[str, np.ndarray]) -> dict[str, float]:
     return {name: float(row.mean()) for name, row in zip(values, table)}
 
 
+def relative(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """Geometric mean of every method's values over those of scikit-learn's network, or its own where that is not there."""
+    return {
+        name: float(np.exp(np.mean(np.log(own / values.get(BASE, own))))) for name, own in values.items() if own.size
+    }
+
+
+def draw(results: dict, tables: list[str], splits: int) -> Any:
+    """A figure of each measure over the CPU seconds that all fits took; lower and further left is better."""
+    from matplotlib.figure import Figure
+
+    seconds = means(results, tables, splits, "cpu")
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for ax, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items()):
+        found = relative(means(results, tables, splits, measure))
+        for name, value in found.items():
+            spent = float(seconds[name].sum())
+            ax.plot(spent, value, "o", color="C3" if name.startswith("jitmlp") else "C0", gid=name)
+            ax.annotate(name, (spent, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        ax.set(xscale="log", xlabel="CPU seconds of all fits", title=f"{title}, relative")
+        ax.margins(x=0.25, y=0.12)
+    return figure
+
+
 def of(results: dict, tables: list[str], splits: int) -> str:
     """The report in Markdown: geometric means relative to scikit-learn's network, mean ranks, CPU seconds."""
     by_measure = {measure: means(results, tables, splits, measure) for measure in MEASURES}
@@ -42,8 +68,7 @@ def of(results: dict, tables: list[str], splits: int) -> str:
             if not values[name].size:
                 cells.append("-")
                 continue
-            base = values.get(BASE, values[name])
-            cells.append(f"{np.exp(np.mean(np.log(values[name] / base))):.3f} ({ranks(values)[name]:.2f})")
+            cells.append(f"{relative(values)[name]:.3f} ({ranks(values)[name]:.2f})")
         lines.append(f"| {name} | {' | '.join(cells)} | {cpu[name].sum():.0f} |")
     n_classes, n_numbers = (by_measure[m][methods[0]].size for m in ("error", "rmse"))
     lines.append(f"\n{n_classes} tables of classes, {n_numbers} of numbers, {splits} splits each, one thread.")

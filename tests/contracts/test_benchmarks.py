@@ -1,5 +1,6 @@
 """What the benchmark of tables prints, of results that are known."""
 
+import io
 import re
 import subprocess
 import sys
@@ -34,6 +35,16 @@ def test_means_over_splits_then_geometric_over_tables_ranks_and_seconds():
     assert lines[2] == f"| x | 1.000 (1.50) | {ratio:.3f} (1.00) | 2.000 (2.00) | 5 |"
     assert lines[3] == f"| {BASE} | 1.000 (1.50) | 1.000 (2.00) | 1.000 (1.00) | 7 |"
     assert lines[-1] == "2 tables of classes, 1 of numbers, 2 splits each, one thread."
+
+
+def test_the_picture_has_the_numbers_of_the_report():
+    figure = report.draw(RESULTS, ["a", "b", "c", "d"], 2)
+    for ax, x in zip(figure.axes, (1.0, np.sqrt(0.5 * 0.25), 2.0)):
+        assert ax.get_xscale() == "log"
+        points = {line.get_gid(): line.get_xydata().tolist() for line in ax.lines}
+        assert points == {"x": [[5.0, pytest.approx(x)]], BASE: [[7.0, 1.0]]}
+        assert {text.get_text() for text in ax.texts} == {"x", BASE}
+    figure.savefig(io.BytesIO())
 
 
 def test_the_command_knows_the_tables_that_the_documentation_names():

@@ -60,3 +60,17 @@ def test_in_the_estimator(row):
     model = MLPClassifier((7,), initializer=row.name, max_iter=1, random_state=4, learning_rate_init=1e-12).fit(X, y)
     expected, _ = draw_layer(row.name, np.random.RandomState(4), 4, 7, False)
     np.testing.assert_allclose(model.coefs_[0], expected, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_one_a_layer():
+    X, y = load_iris(return_X_y=True)
+    options = dict(hidden_layer_sizes=(7, 5), max_iter=1, random_state=4, learning_rate_init=1e-12)
+    names = ["he_normal", ("uniform", 0.2), "zeros"]
+    model = MLPClassifier(**options, initializer=names).fit(X, y)
+    random_state = np.random.RandomState(4)
+    for name, coef, fan_in, fan_out in zip(names, model.coefs_, (4, 7, 5), (7, 5, 3)):
+        np.testing.assert_allclose(coef, draw_layer(name, random_state, fan_in, fan_out, False)[0], atol=1e-10)
+    for wrong in (names[:2], [*names, "zeros"], ["zeros", "zeros", "nothing"], ["zeros", 3, "zeros"], []):
+        with pytest.raises(ValueError, match="initializer"):
+            MLPClassifier(**options, initializer=wrong).fit(X, y)

@@ -282,3 +282,11 @@ def test_scikit_learns_checks(estimator):
     results = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=lies_in_folds)
     failed = {r["check_name"]: str(r["exception"]) for r in results if r["status"] == "failed"}
     assert not failed, failed
+
+
+def test_classes_begin_with_equal_shares():
+    """Weights of the output begin at zero, those below do not."""
+    X, y = load_wine(return_X_y=True)
+    model = TabularClassifier(n_members=2, max_iter=1, learning_rate_init=1e-12, random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), 1 / 3, atol=1e-6)
+    assert all(np.abs(member.coefs_[0]).max() > 0.1 for member in model.members_)

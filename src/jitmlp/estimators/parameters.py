@@ -285,9 +285,10 @@ PARAMETERS = (
     _added(
         "initializer",
         "auto",
-        [str, tuple],
-        "name or (name, parameter), default='auto'",
-        f"One of {_names(r.name for r in INITIALIZERS)}. ``auto`` is scikit-learn's.",
+        [str, tuple, list],
+        "name or (name, parameter), or a list of these, default='auto'",
+        f"One of {_names(r.name for r in INITIALIZERS)}; a list has one for each layer, the output's last. ``auto`` is "
+        "scikit-learn's.",
     ),
     _added(
         "solver_params",

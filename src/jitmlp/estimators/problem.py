@@ -22,7 +22,7 @@ from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights
 from jitmlp.model.choices import nearest
 from jitmlp.model.initializers import draw_layer
-from jitmlp.model.layers import check_initializer, hidden_layers, is_logistic, output_layer
+from jitmlp.model.layers import hidden_layers, initializers, is_logistic, output_layer
 from jitmlp.model.messages import warn_user
 from jitmlp.model.model import Embedding, Model, Scaling, network_dtype
 from jitmlp.model.parameters import Parameters, new_batch_norms
@@ -120,7 +120,7 @@ class Preparation(Prediction):
         sizes = self._sizes()
         if incremental and self.early_stopping and held_out[0] is None and is_stochastic(self.solver):
             raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
-        check_initializer(self.initializer)
+        initializers(self.initializer, len(sizes) + 1)
         hidden, input_dropout = hidden_layers(sizes, self.activation, self.dropout, bool(self.batch_norm))
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         if "members_" in vars(self) and (incremental or self.warm_start):
@@ -267,8 +267,8 @@ class Preparation(Prediction):
             curve: Any = getattr(self, "loss_curve_", ())
             return Start(parameters, self._fitted_history(), state, curve[-1] if len(curve) else np.nan)
         drawn = [
-            draw_layer(self.initializer, random_state, fan_in, fan_out, is_logistic(self.activation))
-            for fan_in, fan_out in model.shapes
+            draw_layer(one, random_state, fan_in, fan_out, is_logistic(self.activation))
+            for one, (fan_in, fan_out) in zip(initializers(self.initializer, len(model.shapes)), model.shapes)
         ]
         weights, biases = (
             self._initial(name, given, own, model)

@@ -214,8 +214,9 @@ def working_bytes(model: Model, initializer: Any, solver: Any) -> int:
         slots, work = len(solver.slots), 0
     else:
         slots, work = len(OPTIMIZERS["momentum" if solver == "sgd" else solver].slots), 0
-    name = initializer[0] if isinstance(initializer, tuple) else initializer
-    drawing = 8 * parameters + (4 if name == "orthogonal" else 2) * 8 * largest
+    chosen = initializer if isinstance(initializer, list) else [initializer]
+    orthogonal = any(one == "orthogonal" or one[0] == "orthogonal" for one in chosen)
+    drawing = 8 * parameters + (4 if orthogonal else 2) * 8 * largest
     # the state in the layout and its copy in the result, the last good and the best weights, packing
     training = itemsize * parameters * (2 * slots + 4) + 2 * itemsize * largest
     return work + max(drawing, training) + itemsize * parameters

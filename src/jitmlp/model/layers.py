@@ -70,7 +70,23 @@ def is_logistic(activation: Any) -> bool:
     return any((a.name if isinstance(a, Activation) else a) in ("logistic", "sigmoid") for a in names)
 
 
-def check_initializer(initializer: Any) -> None:
+def initializers(initializer: Any, n_layers: int) -> list:
+    """One initializer a layer, the output's last, from the ``initializer`` parameter.
+
+    Raises
+    ------
+    InvalidParameterError
+        For what is not in the table, and a list of another length.
+    """
+    chosen = initializer if isinstance(initializer, list) else [initializer] * n_layers
+    if len(chosen) != n_layers:
+        raise refuse("initializer", f"one, or a list with one for each of the {n_layers} layers", initializer)
+    for one in chosen:
+        _check_initializer(one)
+    return chosen
+
+
+def _check_initializer(initializer: Any) -> None:
     """Raise unless this is a name of the table, or such a name and a number."""
     name = initializer[0] if isinstance(initializer, tuple) and len(initializer) == 2 else initializer
     number = initializer[1] if isinstance(initializer, tuple) and len(initializer) == 2 else 0.0

@@ -91,6 +91,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     """
 
     _member = MLPClassifier
+    _output_initializer = "zeros"  # to begin with equal shares (docs/performance.md, Tables)
     _parameter_constraints = {
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPClassifier", (

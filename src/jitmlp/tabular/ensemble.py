@@ -47,6 +47,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         "n_jobs": [Integral, None],
     }
     _member: type
+    _output_initializer = "lecun_normal"
     search_space = staticmethod(search_space)
 
     # What differs between the two
@@ -221,7 +222,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             hidden_layer_sizes=sizes,
             batch_size=min(self.batch_size, n_rows),
             layer_rates=tuple((max(n, 1) ** -0.5, VECTOR_RATE) for n in fan_in),
-            initializer="lecun_normal",
+            initializer=["lecun_normal"] * len(sizes) + [self._output_initializer],
             learning_rate="cosine_log",
             beta_2=0.95,
             dtype="float32",
