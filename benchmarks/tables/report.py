@@ -46,12 +46,14 @@ def draw(results: dict, tables: list[str], splits: int) -> Any:
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     for ax, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items()):
         found = relative(means(results, tables, splits, measure))
-        for name, value in found.items():
-            spent = float(seconds[name].sum())
-            ax.plot(spent, value, "o", color="C3" if name.startswith("jitmlp") else "C0", gid=name)
-            ax.annotate(name, (spent, value), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        for number, name in enumerate(sorted(found, key=lambda name: seconds[name].sum())):
+            spent, color = float(seconds[name].sum()), "C3" if name.startswith("jitmlp") else "C0"
+            ax.plot(spent, found[name], "o", color=color, gid=name)
+            # above and below in turn, so that neighbours do not meet
+            place = dict(xytext=(0, -13 if number % 2 else 6), textcoords="offset points", ha="center")
+            ax.annotate(name, (spent, found[name]), fontsize=7, color=color, **place)
         ax.set(xscale="log", xlabel="CPU seconds of all fits", title=f"{title}, relative")
-        ax.margins(x=0.25, y=0.12)
+        ax.margins(x=0.3, y=0.15)
     return figure
 
 

@@ -4,6 +4,7 @@ import pickle
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_one_network_after_several_and_the_other_way_round():
     assert model.predict(X).shape == y.shape
 
 
-def test_what_is_of_one_network_says_so(tmp_path):
+def test_what_is_of_one_network_says_so(tmp_path, monkeypatch):
     model = MLPClassifier(**OPTIONS).fit(*IRIS)
     calls = [
         lambda: model.network_, model.to_sklearn, model.to_c, lambda: model.save(tmp_path / "m"),
@@ -105,6 +106,10 @@ def test_what_is_of_one_network_says_so(tmp_path):
     model.members_[0].save(tmp_path / "m")
     with pytest.raises(ValueError, match="no use for it"):
         MLPClassifier(**OPTIONS, callback=print).fit(*IRIS)
+    with monkeypatch.context() as patch:
+        patch.setattr("jitmlp.estimators.members.current", lambda: SimpleNamespace(is_alone=False))
+        with pytest.raises(ValueError, match="trains alone"):
+            MLPClassifier(**OPTIONS).fit(*IRIS)
     for wrong in (0, -1, 2.5, None, "3"):
         with pytest.raises(ValueError, match="n_members"):
             MLPClassifier(n_members=wrong).fit(*IRIS)
@@ -151,4 +156,5 @@ def test_an_interrupt_keeps_what_all_have_learned():
     model.fit(X, y)
     sender.join()
     assert len(model.members_) == 3 and 0 < model.n_iter_ < 100_000
+    assert {member.stopped_by_ for member in model.members_} == {"interrupt"}
     assert np.isfinite(model.predict_proba(X)).all()

@@ -100,17 +100,18 @@ def test_members_are_networks_of_the_recipe_with_the_users_parameters(estimator)
     model = estimator(2, random_state=0, **given).fit(frame, y)
     n_inputs = len(model.get_feature_names_out())
     wanted = given | dict(hidden_layer_sizes=(24, 16), scoring="loss", learning_rate="cosine_log", beta_2=0.95,
-                          dtype="float32", initializer="lecun_normal", solver="adam", restore_best=True,
+                          dtype="float32", solver="adam", restore_best=True,
                           layer_rates=tuple((n**-0.5, 0.1) for n in (n_inputs, 24, 16)), callback=None)  # fmt: skip
+    output = "zeros" if estimator is TabularClassifier else "lecun_normal"
+    wanted["initializer"] = ["lecun_normal", "lecun_normal", output]
     for member in model.members_:
         parameters = member.get_params()
         assert {name: parameters[name] for name in wanted} == wanted and member.n_iter_ == 7 == model.n_iter_
     assert len({member.random_state for member in model.members_}) == 2
     assert model.members_[0].coefs_[0].dtype == np.float32
     defaults = estimator().get_params()
-    common = dict(
-        n_members=5, hidden_layer_sizes=(256, 256, 256), max_iter=100, batch_size=256, dropout=0.0, scoring="loss"
-    )
+    common = dict(n_members=5, hidden_layer_sizes=(256, 256, 256), batch_size=256, dropout=0.0, scoring="loss")
+    common["max_iter"] = None if estimator is TabularClassifier else 100
     own = dict(activation="selu", learning_rate_init=0.04, label_smoothing=0.1)
     own = (
         own
@@ -282,6 +283,15 @@ def test_scikit_learns_checks(estimator):
     results = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=lies_in_folds)
     failed = {r["check_name"]: str(r["exception"]) for r in results if r["status"] == "failed"}
     assert not failed, failed
+
+
+def test_one_network_has_more_epochs_than_each_of_several():
+    X, y = load_wine(return_X_y=True)
+    single = TabularClassifier(1, hidden_layer_sizes=(4,), random_state=0).fit(X, y)
+    assert single.members_[0].max_iter == single.n_iter_ == 240
+    assert TabularClassifier(2, hidden_layer_sizes=(4,), random_state=0).fit(X, y).n_iter_ == 100
+    with pytest.raises(ValueError, match="max_iter"):
+        TabularClassifier(max_iter=0).fit(X, y)
 
 
 def test_classes_begin_with_equal_shares():

@@ -225,7 +225,7 @@ class BaseMLP(Preparation, CallbackSupport):
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
         if "_stop" in vars(self):  # one of several members
-            chosen.append(callbacks.Call(lambda run: [self._stop.is_set()]))
+            chosen.append(callbacks.Stopped(self._stop))
         if self._listed_callbacks() or not group.is_alone:
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))

@@ -29,9 +29,8 @@ from jitmlp.model.parameters import Parameters, new_batch_norms
 from jitmlp.training.recipe import History, Start
 from jitmlp_kernels.trace.target import HAS_BFLOAT16_DOT
 
-EMBEDDING_DEVIATION = (
-    0.1  # of embeddings as they are drawn; with 1 or 0.03 they learn more slowly (docs/performance.md)
-)
+# Of embeddings as they are drawn; with 1 or 0.03 they learn more slowly (docs/performance.md)
+EMBEDDING_DEVIATION = 0.1
 WIDE = 256  # units on both sides of a layer: a number's products are many more than the operations that round it
 
 

@@ -35,8 +35,8 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     learning_rate_init : float, default=0.04
         The largest rate of the schedule ``cosine_log``; each layer's weights move at this over the root of the layer's
         inputs (neural-tangent parametrization), intercepts at a tenth.
-    max_iter : int, default=100
-        Epochs of a member.
+    max_iter : int or None, default=None
+        Epochs of a member; None for 240 of a single one and 100 of each where there are several.
     batch_size : int, default=256
     dropout : float or tuple, default=0.0
     alpha : float or tuple, default=0.0
@@ -91,11 +91,12 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     """
 
     _member = MLPClassifier
-    _output_initializer = "zeros"  # to begin with equal shares (docs/performance.md, Tables)
+    _output_initializer = "zeros"  # begins with equal shares (docs/performance.md, Tables)
+    _default_epochs = {"alone": 240, "several": 100}
     _parameter_constraints = {
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPClassifier", (
-            "hidden_layer_sizes", "activation", "learning_rate_init", "max_iter", "dropout", "alpha", "label_smoothing",
+            "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "label_smoothing",
             "class_weight", "scoring", "verbose", "random_state",
         )),
     }  # fmt: skip
@@ -107,7 +108,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         hidden_layer_sizes: Any = (256, 256, 256),
         activation: Any = "selu",
         learning_rate_init: float = 0.04,
-        max_iter: int = 100,
+        max_iter: int | None = None,
         batch_size: int = 256,
         dropout: Any = 0.0,
         alpha: Any = 0.0,

@@ -41,6 +41,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
     _parameter_constraints: dict[str, list] = {
         "n_members": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "categorical_features": TableEncoder._parameter_constraints["categorical_features"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -48,6 +49,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
     }
     _member: type
     _output_initializer = "lecun_normal"
+    _default_epochs = {"alone": 100, "several": 100}
     search_space = staticmethod(search_space)
 
     # What differs between the two
@@ -166,7 +168,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         n_jobs = available_threads(self.n_jobs if self.n_jobs and self.n_jobs > 0 else None)
         at_once = min(len(work), n_jobs)
         rounds = -(-len(work) // at_once)
-        watch = Watch(len(work), int(self.max_iter), bool(self.verbose), start, self.time_limit)
+        most = self._epochs()
+        watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit)
 
         def train(number: int, epochs: int | None = None) -> Any:
             seed, (inside, outside) = work[number]
@@ -203,10 +206,16 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
         with watch, ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
             probe = lambda: wait_for([pool.submit(train, 0, 2)])  # noqa: E731
-            epochs = epochs_within(self.time_limit, start, rounds, int(self.max_iter), probe)
+            epochs = epochs_within(self.time_limit, start, rounds, most, probe)
             watch.begin(epochs)
             fitted = wait_for([pool.submit(train, number, epochs) for number in range(len(work))])
         return [found for found in fitted if found is not None]
+
+    def _epochs(self) -> int:
+        """Of each member."""
+        if self.max_iter is None:
+            return self._default_epochs["alone" if self.n_members == 1 else "several"]
+        return int(self.max_iter)
 
     def _network(self, seed: int, n_inputs: int, n_rows: int) -> Any:
         """A member, not fitted yet."""
@@ -221,6 +230,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         given.update(
             hidden_layer_sizes=sizes,
             batch_size=min(self.batch_size, n_rows),
+            max_iter=self._epochs(),
             layer_rates=tuple((max(n, 1) ** -0.5, VECTOR_RATE) for n in fan_in),
             initializer=["lecun_normal"] * len(sizes) + [self._output_initializer],
             learning_rate="cosine_log",

@@ -73,7 +73,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
     _parameter_constraints = {
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPRegressor", (
-            "hidden_layer_sizes", "activation", "learning_rate_init", "max_iter", "dropout", "alpha", "loss", "scoring",
+            "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "loss", "scoring",
             "verbose", "random_state",
         )),
     }  # fmt: skip
@@ -85,7 +85,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         hidden_layer_sizes: Any = (256, 256, 256),
         activation: Any = "mish",
         learning_rate_init: float = 0.07,
-        max_iter: int = 100,
+        max_iter: int | None = 100,
         batch_size: int = 256,
         dropout: Any = 0.0,
         alpha: Any = 0.0,

@@ -7,6 +7,7 @@ list; to add one, write a class with the methods it needs.
 from __future__ import annotations
 
 from collections.abc import Callable as Function
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,6 +170,25 @@ class Plateau(Callback):
     def _print(self, message: str) -> None:
         if self.verbose:
             print(message)
+
+
+class Stopped(Callback):
+    """Ends training after the epoch in which an event was set, by another thread.
+
+    Parameters
+    ----------
+    event : threading.Event
+    """
+
+    by_losses = True
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Look whether it was."""
+        if self.event.is_set():
+            run.stop("interrupt")
 
 
 class Call(Callback):
