@@ -152,9 +152,13 @@ def test_an_interrupt_keeps_what_all_have_learned():
         signal.pthread_kill(main, signal.SIGINT)
 
     sender = threading.Thread(target=interrupt)
-    sender.start()
-    model.fit(X, y)
-    sender.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    try:
+        sender.start()
+        model.fit(X, y)
+        sender.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(model.members_) == 3 and 0 < model.n_iter_ < 100_000
     assert {member.stopped_by_ for member in model.members_} == {"interrupt"}
     assert np.isfinite(model.predict_proba(X)).all()
