@@ -17,7 +17,7 @@ N = 61
 TABLE = coefficient_table("gradient", np.ones(1), np.ones(1), {})
 
 
-def rows_of(embedding, rng, dtype, entries=None):
+def rows_of(embedding, rng, dtype):
     """Rows with numbers and at most one category a column; some are missing, some weigh more than 1."""
     X = np.zeros((N, embedding.n_numbers + sum(embedding.categories)))
     X[:, : embedding.n_numbers] = rng.normal(size=(N, embedding.n_numbers))

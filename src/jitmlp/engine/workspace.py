@@ -241,49 +241,36 @@ class Workspace:
         stride = self.layout.state_stride
         self.memory[stride : stride * (1 + self.layout.slots)] = 0
 
-    def _snapshot_parts(self) -> Iterator[np.ndarray]:
-        """The stretches of memory that hold the parameters, running values included."""
+    def _snapshot_parts(self, state: bool = False) -> Iterator[np.ndarray]:
+        """The stretches of memory that hold the parameters, running values included, and the optimizer's state if asked for."""
         lanes = self.layout.lanes
-        yield self.memory[: self.layout.state_stride]
+        yield self.memory[: (1 + self.layout.slots if state else 1) * self.layout.state_stride]
         for place, layer in zip(self.layout.layers, self.model.layers):
             if layer.batch_norm:
                 start = place.statistics + RUNNING_MEAN * place.panels * lanes
                 yield self.memory[start : start + 3 * place.panels * lanes]
 
-    def all_parts(self) -> list[np.ndarray]:
-        """Copies of the parameters and of the optimizer's state as they lie, for :meth:`put_back`."""
-        return [part.copy() for part in (self._trained_memory(), *self._snapshot_parts())]
-
-    def put_back(self, kept: list[np.ndarray]) -> None:
-        """Let all be as it was."""
-        self._trained_memory()[:] = kept[0]
-        self.restore(kept[1:])
-
-    def _trained_memory(self) -> np.ndarray:
-        return self.memory[: (1 + self.layout.slots) * self.layout.state_stride]
-
-    def snapshot(self, into: Any = None) -> list[np.ndarray]:
-        """A copy of the parameters as they lie, faster than :meth:`parameters`."""
+    def snapshot(self, into: Any = None, state: bool = False) -> list[np.ndarray]:
+        """A copy of the parameters as they lie, faster than :meth:`parameters`; of the optimizer's ``state`` too if asked for."""
         if into is None:
-            return [part.copy() for part in self._snapshot_parts()]
+            return [part.copy() for part in self._snapshot_parts(state)]
         for kept, part in zip(into, self._snapshot_parts()):
             kept[:] = part
         return into
 
-    def restore(self, kept: Any) -> None:
+    def restore(self, kept: Any, state: bool = False) -> None:
         """Put back what :meth:`snapshot` gave."""
-        for old, part in zip(kept, self._snapshot_parts()):
+        for old, part in zip(kept, self._snapshot_parts(state)):
             part[:] = old
         self.load(self.parameters())  # the transposed copies too
 
     def all_finite(self) -> bool:
         """Whether no parameter and nothing of the optimizer's state is NaN or infinite."""
-        state = self.memory[self.layout.state_stride :][: self.layout.slots * self.layout.state_stride]
         # a finite sum has finite terms, and takes half as long; not dot, whose threads would spin beside the kernels'
         with np.errstate(all="ignore"):
-            if all(math.isfinite(part.sum()) for part in (*self._snapshot_parts(), state)):
+            if all(math.isfinite(part.sum()) for part in self._snapshot_parts(state=True)):
                 return True
-        if all(np.isfinite(part).all() for part in (*self._snapshot_parts(), state)):
+        if all(np.isfinite(part).all() for part in self._snapshot_parts(state=True)):
             return True
         # it may be the padding, which nobody reads
         return all(self.parameters(slot).all_finite() for slot in range(1 + self.layout.slots))

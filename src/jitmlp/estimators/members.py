@@ -65,11 +65,11 @@ def fit_members(estimator: Any, method: str, X: Any, *given: Any, **more: Any) -
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(train, number) for number in range(len(members))]
         try:
-            _wait(futures)
+            wait_for(futures)
         except KeyboardInterrupt:  # as of one network: each ends its epoch, and what they have learned is kept
             stop.set()
             warn_user("Training interrupted by user.")
-            _wait(futures)
+            wait_for(futures)
         except BaseException:
             stop.set()
             for future in futures:
@@ -99,13 +99,13 @@ def _members(estimator: Any, goes_on: bool) -> list[Any]:
     return [type(estimator)(**{**parameters, "random_state": int(seed)}) for seed in seeds]
 
 
-def _wait(futures: list[Future]) -> None:
-    """Until all have ended, or one has failed; the thread sleeps shortly, so that an interrupt is heard."""
-    working = set(futures)
-    while working:
+def wait_for(futures: list[Future]) -> list[Any]:
+    """What all find, or the failure of the first that has one; the thread sleeps shortly, so that an interrupt is heard."""
+    while True:
         done, working = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+        found = [future.result() for future in futures if future in done]
+        if not working:
+            return found
 
 
 def _store(estimator: Any, members: list[Any]) -> None:

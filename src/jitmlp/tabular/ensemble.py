@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from numbers import Integral, Real
 from typing import Any
@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
+from jitmlp.estimators.members import wait_for
 from jitmlp.estimators.parameters import table_of
 from jitmlp.tabular.encoder import TableEncoder
 from jitmlp.tabular.importance import permutation_importance
@@ -190,14 +191,10 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             model.set_params(callback=None)
             return model, work[number][1]
 
-        def wait_for(futures: list) -> list:
+        def find(futures: list) -> list:
             """What they find; a failure or an interrupt ends them all."""
             try:
-                while True:  # this thread sleeps shortly, so that an interrupt is heard
-                    done, working = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
-                    found = [future.result() for future in futures if future in done]
-                    if not working:
-                        return found
+                return wait_for(futures)
             except BaseException:
                 watch.stop()
                 for future in futures:
@@ -205,10 +202,10 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 raise
 
         with watch, ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
-            probe = lambda: wait_for([pool.submit(train, 0, 2)])  # noqa: E731
+            probe = lambda: find([pool.submit(train, 0, 2)])  # noqa: E731
             epochs = epochs_within(self.time_limit, start, rounds, most, probe)
             watch.begin(epochs)
-            fitted = wait_for([pool.submit(train, number, epochs) for number in range(len(work))])
+            fitted = find([pool.submit(train, number, epochs) for number in range(len(work))])
         return [found for found in fitted if found is not None]
 
     def _epochs(self) -> int:

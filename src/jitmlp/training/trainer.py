@@ -151,14 +151,14 @@ class Trainer:
         rates = np.full(n_steps * n_epochs, self.rate.rate)
         table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + len(rates), dtype=float))
         n_threads, _ = self.threads.next()
-        before, order = workspace.all_parts(), np.concatenate(orders)
+        before, order = workspace.snapshot(state=True), np.concatenate(orders)
         workspace.forget_loss(n_epochs)
         start = time.perf_counter()
         workspace.train(data, order, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads, n_epochs)
         self.threads.learn(n_threads, (time.perf_counter() - start) / len(rates))
         losses = workspace.take_losses(n_epochs)
         if not (np.isfinite(losses).all() and self.divergence.end_epochs(n_epochs)):
-            workspace.put_back(before)
+            workspace.restore(before, state=True)
             return None
         self.steps += len(rates)
         self.n_rows, self.epoch_rates = n_rows, rates[:n_steps]
