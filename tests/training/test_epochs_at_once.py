@@ -89,11 +89,12 @@ def test_sparse_rows_and_mini_batches_in_blocks(n_threads, monkeypatch):
     assert_same(model, MLPClassifier(**options).fit(X, CANCER[1]))
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])  # without and with a state that is taken back too
 @pytest.mark.parametrize("how", ["raise", "warn", "restore"])
-def test_a_run_that_diverges_does_so_in_its_own_epoch(how, monkeypatch, calls):
+def test_a_run_that_diverges_does_so_in_its_own_epoch(how, momentum, monkeypatch, calls):
     """What was run ahead is taken back, and run again one by one."""
     # a rate at which the loss grows for some epochs before it is no number any more
-    options = dict(hidden_layer_sizes=(9,), solver="sgd", learning_rate_init=0.03, momentum=0.0, activation="identity",
+    options = dict(hidden_layer_sizes=(9,), solver="sgd", learning_rate_init=0.03, momentum=momentum, activation="identity",
                    max_iter=400, random_state=1, on_divergence=how, n_iter_no_change=1000, n_threads=1, batch_size=150)  # fmt: skip
 
     def fit():
