@@ -102,11 +102,14 @@ def make_network(
     scaling=None,
     bfloat16=False,
     embedding=None,
+    bins=None,
     **options,
 ):
     """A network with random parameters, and copies of them."""
     rates = dropout or (0.0,) * (len(units) - 1)
-    n_features = embedding.n_numbers + sum(embedding.categories) if embedding else units[0]
+    n_features = (
+        embedding.n_numbers + sum(embedding.categories) if embedding else units[0] - (bins.n_added if bins else 0)
+    )
     model = Model(
         n_features,
         (
@@ -120,6 +123,7 @@ def make_network(
         scaling=scaling,
         bfloat16=bfloat16,
         embedding=embedding,
+        bins=bins,
     )
     rng = np.random.default_rng(seed)
     coefs = [rng.normal(size=(a, b)) / np.sqrt(a) for a, b in zip(units, units[1:])]

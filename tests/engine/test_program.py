@@ -10,6 +10,7 @@ from scipy import sparse
 from helpers import Constraints, Data, make_network, optimizer_rule
 from jitmlp.engine.job import Job
 from jitmlp.engine.program import Plan, prediction_program, training_program
+from jitmlp.model.bins import bins_of
 from jitmlp.model.model import Embedding
 from jitmlp_kernels.link import pieces
 from jitmlp_kernels.link.pieces import interpret
@@ -71,7 +72,7 @@ def ranges(network, job, data, arrays):
         network._layer_penalties,
         network._units, job.record, job.phases, job.calls, *job.operands, *(a for _, a in network._shares.values()), *data._kept, *arrays,
         *network._entries, *network._lists.values(), *([network.layout.lookup.starts] if network.layout.lookup else []),
-        *(a for a in (network._scaling[0] or []) if a is not None),
+        *(a for a in (network._scaling[0] or []) if a is not None), *network.operands.bin_tables,
     ]  # fmt: skip
     known += [] if network._scaling[1] is None else [network._scaling[1]]
     return [np.lib.array_utils.byte_bounds(array) for array in known if array.size]
@@ -135,6 +136,14 @@ def with_categories(X):
     return sparse.csr_matrix(rows)
 
 
+BINS = bins_of([np.linspace(-1, 1, 10), [], [-0.5, 0, 0.1, 0.5], np.linspace(-2, 2, 20)])  # which add 34 inputs
+
+
+def numbers_in_front(X):
+    """As many as there are bins for."""
+    return np.ascontiguousarray(X[:, :5])
+
+
 def mostly_zeros(X):
     """Few other numbers, in the last row and column too."""
     X = np.where(np.random.default_rng(3).random(X.shape) < 0.04, X, 0)
@@ -167,6 +176,24 @@ CASES = {
     },
     "embedded": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE},
     "embedded, in blocks": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE, "rows": 1030, "n": 1031},
+    "in bins": {"units": (5 + 34, 9, 3), "form": numbers_in_front, "bins": BINS},
+    "in bins, dropped and rounded": {
+        "units": (5 + 34, 9, 3),
+        "form": lambda X: sparse.csr_matrix(numbers_in_front(X)),
+        "bins": BINS,
+        "dropout": (0.2, 0.3),
+        "dtype": "float32",
+        "bfloat16": True,
+        "rows": 1030,
+        "n": 1031,
+        "atol": 0.02,
+    },
+    "embedded, in bins": {
+        "units": (12 + 10, 9, 3),
+        "form": with_categories,
+        "embedding": TABLE,
+        "bins": bins_of([BINS.edges[0], []]),
+    },
     "three epochs": {"n_epochs": 3},
     "three epochs of entries": {"units": (40, 9, 3), "form": few_entries, "n_epochs": 3},
     "zeros left out, large batch": {"units": (43, 17, 3), "form": mostly_zeros, "rows": 1030, "n": 1030},

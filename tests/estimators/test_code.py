@@ -58,7 +58,16 @@ def test_every_activation_has_its_formula():
 
 
 @needs_compiler
-@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"batch_norm": True, "normalize": "standard"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dtype": "float32"},
+        {"batch_norm": True, "normalize": "standard"},
+        {"numeric_bins": 5, "normalize": "minmax"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("activation", [
     *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
     ("tanh", "relu"),
@@ -132,7 +141,16 @@ def torch_available():
     return True
 
 
-@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"batch_norm": True, "normalize": "minmax"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"dtype": "float32"},
+        {"batch_norm": True, "normalize": "minmax"},
+        {"numeric_bins": 5, "normalize": "standard"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("activation", [
     *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
 ], ids=str)  # fmt: skip
@@ -140,7 +158,7 @@ def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options
     torch = pytest.importorskip("torch")
     model = fitted(activation, **options)
     module = model.to_torch()
-    rows = torch.tensor(X[600:900], dtype=module[0].weight.dtype)
+    rows = torch.tensor(X[600:900], dtype=next(module.parameters()).dtype)
     single = options.get("dtype") == "float32"
     with torch.no_grad():
         np.testing.assert_allclose(
@@ -158,7 +176,7 @@ def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options
         assert torch.equal(back(rows), module(rows))
     before = model.coefs_[0].copy()
     with torch.no_grad():
-        module[0].weight.zero_()
+        next(module.parameters()).zero_()
     np.testing.assert_array_equal(model.coefs_[0], before)
 
 

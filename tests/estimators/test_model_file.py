@@ -28,6 +28,7 @@ MODELS = {
     "words": (MLPClassifier((6,), max_iter=3, random_state=0), X, np.array(["no", "perhaps", "yes"])[Y % 3]),
     "labels": (MLPClassifier((6,), max_iter=3, random_state=0), X, LABELS),
     "normalized": (MLPClassifier((6,), max_iter=3, random_state=0, normalize="standard", batch_norm=True), X, Y),
+    "in bins": (MLPClassifier((6,), max_iter=3, random_state=0, numeric_bins=4, normalize="minmax"), X, Y),
     "layers": (MLPClassifier((6, 4), max_iter=3, random_state=0, activation=(Activation("elu", 0.5), "tanh"), dropout=(0.1, 0.2, 0.0)), X, Y),
     "numbers": (MLPRegressor(hidden_layer_sizes=(6,), max_iter=3, random_state=0, loss="huber", solver="sgd", learning_rate="cosine"), X, X[:, 20]),
     "several numbers": (MLPRegressor(hidden_layer_sizes=(), max_iter=3, random_state=0), X, X[:, 20:23]),
@@ -83,7 +84,9 @@ def test_functions_are_refused_by_name(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "m"
-    MLPClassifier((3,), max_iter=1, batch_norm=True, normalize="minmax").fit(X, LABELS).save(path, state=True)
+    MLPClassifier((3,), max_iter=1, batch_norm=True, normalize="minmax", numeric_bins=3).fit(X, LABELS).save(
+        path, state=True
+    )
     return path.read_bytes()
 
 

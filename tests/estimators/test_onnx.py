@@ -113,6 +113,14 @@ def test_large_shifts_and_a_file(tmp_path):
     assert (tmp_path / "model.onnx").read_bytes() == made.SerializeToString()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("normalize", [None, "standard"])
+def test_numbers_in_bins(normalize, dtype):
+    model = MLPClassifier((12,), numeric_bins=5, normalize=normalize, dtype=dtype, max_iter=3, random_state=0)
+    check(model.fit(X[:600], Y[:600]), X[600:900])
+    assert any(len(edges) for edges in model.bins_)
+
+
 def test_formulas_of_ones_own_are_refused():
     model = MLPClassifier((4,), activation=Activation(lambda x: x * x), max_iter=1).fit(X, Y)
     with pytest.raises(ValueError, match="to_onnx knows the activations"):

@@ -19,7 +19,8 @@ from jitmlp.engine.job import DRIVER
 from jitmlp.engine.layout import Layout, aligned_zeros
 from jitmlp.engine.operands import Operands
 from jitmlp.engine.program import Plan, prediction_program, training_program
-from jitmlp.model.model import Layer, Model, Scaling
+from jitmlp.model.bins import bins_of
+from jitmlp.model.model import Embedding, Layer, Model, Scaling
 from jitmlp_kernels.link import folder, progress
 from jitmlp_kernels.link.pieces import Piece, compile_piece, piece
 from jitmlp_kernels.pieces.gather import ELEMENTS
@@ -115,6 +116,11 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
         special = _model(dtype, "relu", "log_loss", "softmax", dropout=0.5, batch_norm=True)
         found += [_pieces(special, dense, rule) for rule in optimizers]
         found += [_pieces(special, dense, rule, Plan(clip_norm=True)) for rule in optimizers]
+        looked_up = replace(basic, embedding=Embedding(2, (2,), 3), bins=bins_of([np.arange(4.0)]))
+        sparse_rows = [
+            Kind(element, index, True, 1.0, classes, True) for element in elements for index in ("int32", "int64")
+        ]
+        found += [_pieces(looked_up, kind, rule, plan) for kind in sparse_rows for rule in optimizers for plan in plans]
     pieces = [*DRIVER, piece(perceptron_epoch, np.float64), *(p for group in found for p in group)]
     return list(dict.fromkeys(pieces))
 

@@ -60,6 +60,7 @@ class WeightsDisplay(Display):
         """
         check_is_fitted(estimator)
         weights = np.asarray(estimator.coefs_[0])
+        weights = weights[: len(weights) - sum(map(len, getattr(estimator, "bins_", None) or ()))]  # of the features
         if shape is None:
             side = int(np.sqrt(len(weights)))
             if side * side != len(weights):

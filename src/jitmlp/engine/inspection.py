@@ -174,13 +174,16 @@ class NeuralNetwork:
         Returns
         -------
         list of ndarray
-            Of shapes (n_samples, n_features) and (n_samples, fan_out).
+            Of shapes (n_samples, fan_in) and (n_samples, fan_out).
         """
         X = self._rows(X)
         inputs = X.toarray() if hasattr(X, "toarray") else X
         if self._model.scaling is not None:
             inputs = self._model.scaling.apply(inputs)
-        return [inputs.astype(self._model.dtype), *self._trace("outputs", X)]
+        inputs = inputs.astype(self._model.dtype)
+        if self._model.bins is not None:
+            inputs = self._model.bins.apply(inputs)
+        return [inputs, *self._trace("outputs", X)]
 
     def deltas(self, X: Any, y: Any) -> list[np.ndarray]:
         """Gradient of each row's own loss with respect to the preactivations of each layer.
@@ -282,8 +285,8 @@ class NeuralNetwork:
 
     def _rows(self, X: Any) -> Any:
         X = check_array(X, accept_sparse="csr")
-        if X.shape[1] != self.layer_units[0]:
-            raise ValueError(f"X must have {self.layer_units[0]} features, got {X.shape[1]}")
+        if X.shape[1] != self._model.n_features:
+            raise ValueError(f"X must have {self._model.n_features} features, got {X.shape[1]}")
         if hasattr(X, "check_format"):
             X.check_format(full_check=True)
         return X

@@ -195,8 +195,9 @@ class Layout:
     def _book_buffers(self) -> None:
         take = self.arena.take
         count = max(self.block_rows if self.training else 0, self.n_threads * GROUP_ROWS)
-        # the last embedding is written in whole vectors
-        row = self.inputs_row = self._row(self.model.n_inputs + (self.lanes if self.lookup else 0))
+        # the last embedding, and the last feature's bins, are written in whole vectors
+        room = self.lanes if self.lookup or self.model.bins else 0
+        row = self.inputs_row = self._row(self.model.n_inputs + room)
         inputs = take(count * row)
         if self.lookup is not None and self.training:
             self.lookup.input_deltas = take(count * row)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitmlp.engine.layout import Layout, LookupPlace
+from jitmlp.model.bins import RANK_RANGE, Bins
 from jitmlp.model.model import Embedding
 from jitmlp_kernels.pieces.batch_norm import D_BETA, D_GAMMA
 
@@ -33,7 +34,7 @@ class Operands:
         self.inputs_place = {
             "target": self.at(first.inputs),
             "row": first.inputs_row,
-            "units": first.fan_in,
+            "units": layout.model.n_read,
             "shift": shift,
             "scale": scale,
             "scratch": 0 if scratch is None else scratch.ctypes.data,
@@ -56,9 +57,37 @@ class Operands:
             "layer": 0,
             "rate": layout.model.input_dropout,
         }
+        self.bin_tables: tuple[np.ndarray, ...] = ()
         self.layers = [LayerOperands(self, layout, l) for l in range(len(layout.layers))]
         if layout.lookup is not None and layout.model.embedding is not None:
             self._set_lookup(layout, layout.lookup, layout.model.embedding)
+        if layout.model.bins is not None:
+            self._set_bins(layout, layout.model.bins)
+
+    def _set_bins(self, layout: Layout, bins: Bins) -> None:
+        """Those of the call that adds numbers' places in their bins to the inputs."""
+        own, lanes, dtype = [bins.edges[j] for j in bins.features], layout.lanes, layout.model.dtype
+        counts = np.array([len(edges) - 1 for edges in own], np.int64)
+        widths = -(-counts // lanes) * lanes
+        firsts = np.cumsum(widths) - widths
+        starts = np.array(bins.starts(layout.model.n_read), np.int64)
+        places = np.column_stack([np.array(bins.features, np.int64), starts, firsts, counts])
+        lower, slopes = np.zeros((2, int(widths.sum())), dtype)
+        sizes = np.zeros((len(own), 2), dtype)
+        for edges, first, count, size in zip(own, firsts, counts, sizes):
+            edges = edges.astype(dtype)
+            whole = (count + 1) ** -0.5
+            lower[first : first + count] = edges[:-1]
+            slopes[first : first + count] = whole / np.diff(edges)
+            size[:] = whole, RANK_RANGE / (count * whole)
+        self.bin_tables = places, lower, slopes, sizes  # kept alive
+        addresses = (table.ctypes.data for table in self.bin_tables)
+        self.bins = {
+            "target": self.at(layout.layers[0].inputs),
+            "row": layout.layers[0].inputs_row,
+            "n_features": len(own),
+            **dict(zip(("places", "edges", "slopes", "sizes"), addresses)),
+        }
 
     def _set_lookup(self, layout: Layout, place: LookupPlace, embedding: Embedding) -> None:
         """Those of the calls that look categories up, and train what they find."""

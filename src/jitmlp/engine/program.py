@@ -16,7 +16,7 @@ from jitmlp.engine.data import DENSITIES, Kind
 from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
-from jitmlp_kernels.pieces import batch_norm, embedding, gather, rows, vectors, weights
+from jitmlp_kernels.pieces import batch_norm, bins, embedding, gather, rows, vectors, weights
 from jitmlp_kernels.pieces.bfloat16 import pack_columns, pack_rows, pack_weights, rounded_product
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
@@ -132,6 +132,7 @@ def _entries(model: Model, kind: Kind) -> dict[str, str]:
     if (
         not kind.indices
         or model.embedding is not None
+        or model.bins is not None
         or kind.density > DENSITIES[0 if narrow else 1]
         or model.scaling is not None
         or model.input_dropout
@@ -142,7 +143,7 @@ def _entries(model: Model, kind: Kind) -> dict[str, str]:
 
 def leaves_out_zeros(model: Model, kind: Kind) -> bool:
     """Whether the first layer leaves out what of dense rows is zero, which takes a look at all."""
-    if kind.indices or model.bfloat16:
+    if kind.indices or model.bfloat16 or model.bins is not None:
         return False
     shifted = 0.0 if model.scaling is None else np.mean(model.scaling.shift != 0)
     tiles = -(-model.layers[0].units * model.dtype.itemsize // (TILE_PANELS * VECTOR_BYTES))
@@ -177,6 +178,8 @@ def _read_inputs(program: Program, model: Model, places: Operands, kind: Kind) -
             contiguous=kind.contiguous,
             normalize=normalize,
         )
+    if model.bins is not None:
+        program.call(bins.encode_numbers, places.bins)
 
 
 def _find_inputs(program: Program, model: Model, places: Operands, kind: Kind) -> None:

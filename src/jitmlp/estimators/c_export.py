@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp._version import __version__
-from jitmlp.estimators.conversion import formula_of, plain_parameters
+from jitmlp.estimators.conversion import formula_of, plain_bins, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.tasks import Multiclass, Regression
 from jitmlp.model.model import Layer
@@ -41,6 +41,13 @@ LAYER = """\
     for (j = 0; j < {fan_out}; j++) {target}[j] = {name}_b{l}[j];
     for (i = 0; i < {fan_in}; i++)
         for (j = 0; j < {fan_out}; j++) {target}[j] += {source}[i] * {name}_w{l}[i * {fan_out} + j];
+"""
+BINS = """\
+    for (i = 0; i < {n_features}; i++) in[i] = x[i];
+    for (i = 0; i < {n_parts}; i++) {{
+        T part = (x[{name}_source[i]] - {name}_lower[i]) / {name}_width[i];
+        in[{n_features} + i] = part < 0 ? 0 : part > 1 ? 1 : part;
+    }}
 """
 SOFTMAX = """\
     largest = {target}[0];
@@ -110,9 +117,21 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     n = len(model.layers)
     widest = max(model.layer_units[1:-1], default=1)
     data, code = [], []
+    bins = plain_bins(estimator)
+    if bins is not None:
+        sources, *tables = bins.parts()
+        if len(sources):
+            places = ", ".join(map(str, sources.tolist()))
+            data.append(f"static const int {name}_source[{len(sources)}] = {{{places}}};\n")
+            for which, values in zip(("lower", "width"), tables):
+                numbers = _numbers(values.astype(parameters.weights[0].dtype), f)
+                data.append(f"static const T {name}_{which}[{len(values)}] = {numbers};\n")
+            code.append(BINS.format(name=name, n_features=model.n_features, n_parts=len(sources)))
+        else:
+            bins = None
     for l, layer in enumerate(model.layers):
-        fan_in, fan_out = model.shapes[l]
-        source = "x" if l == 0 else f"h{(l - 1) % 2}"
+        fan_in, fan_out = parameters.weights[l].shape
+        source = ("in" if bins is not None else "x") if l == 0 else f"h{(l - 1) % 2}"
         target = "out" if l == n - 1 else f"h{l % 2}"
         for letter, values in (("w", parameters.weights[l]), ("b", parameters.biases[l])):
             data.append(f"static const T {name}_{letter}{l}[{values.size}] = {_numbers(values, f)};\n")
@@ -133,6 +152,7 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
         + "".join(data)
         + "\n/* The network's outputs for one row: probabilities of a classifier, predictions of a regressor. */\n"
         + f"static inline void {name}_predict(const T *x, T *out)\n{{\n    int i, j;\n"
+        + (f"    T in[{parameters.weights[0].shape[0]}];\n" if bins is not None else "")
         + "".join(f"    T h{k}[{widest}];\n" for k in range(min(n - 1, 2)))
         + ("    T largest, sum;\n" if softmax else "")
         + body

@@ -146,6 +146,8 @@ def prepare(
         raise ValueError(
             "categorical_features needs whole columns, which chunks are not; ArrowFiles looks categories up"
         )
+    if estimator.numeric_bins is not None:
+        raise ValueError("numeric_bins needs whole columns, which chunks are not: edges of bins are quantiles")
     if estimator.early_stopping and held_out[0] is None:
         raise ValueError("early_stopping of chunks needs X_val and y_val")
     found = survey(estimator, chunks, not hasattr(estimator, "coefs_") or not estimator.warm_start)

@@ -148,6 +148,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         normalize: Any = None,
         categorical_features: Any = None,
         embedding_dim: Any = None,
+        numeric_bins: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         class_weight: Any = None,
@@ -197,6 +198,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.normalize = normalize
         self.categorical_features = categorical_features
         self.embedding_dim = embedding_dim
+        self.numeric_bins = numeric_bins
         self.restore_best = restore_best
         self.scoring = scoring
         self.class_weight = class_weight

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.estimators.prediction import Prediction
+from jitmlp.model.bins import Bins
 from jitmlp.model.model import Layer
 from jitmlp.model.parameters import Parameters
 
@@ -24,17 +25,27 @@ SHARED = ("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_sco
 def plain_parameters(estimator: Prediction) -> Parameters:
     """Weights and biases that take the rows as they are: batch normalization and ``normalize`` folded into them.
 
-    With ``normalize`` in float64, since a shift of large numbers is lost in float32.
+    The first weights take what :meth:`Bins.parts` describes, of :func:`plain_bins`, behind the rows. With ``normalize`` in float64, since a shift of large numbers is lost in float32.
     """
     parameters = estimator._fitted_parameters().folded()
-    scaling = estimator._fitted_scaling()
-    if scaling is None:
+    scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()
+    if scaling is None and bins is None:
         return parameters
-    weights, biases = (
-        [np.asarray(a, np.float64) for a in arrays] for arrays in (parameters.weights, parameters.biases)
-    )
-    scaled = weights[0] * scaling.scale[:, None]
-    return Parameters.of([scaled, *weights[1:]], [biases[0] - scaling.shift @ scaled, *biases[1:]])
+    kind = np.dtype(np.float64) if scaling is not None else parameters.weights[0].dtype
+    weights, biases = ([np.asarray(a, kind) for a in arrays] for arrays in (parameters.weights, parameters.biases))
+    if bins is not None:
+        weights[0], biases[0] = (array.astype(kind) for array in bins.of_parts(weights[0], biases[0]))
+    if scaling is not None:
+        n = len(scaling.scale)
+        scaled = weights[0][:n] * scaling.scale[:, None]
+        weights[0], biases[0] = np.concatenate([scaled, weights[0][n:]]), biases[0] - scaling.shift @ scaled
+    return Parameters.of(weights, biases)
+
+
+def plain_bins(estimator: Prediction) -> Bins | None:
+    """The bins of the rows as they are."""
+    scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()
+    return bins if bins is None or scaling is None else bins.unscaled(scaling.shift, scaling.scale)
 
 
 def formula_of(layer: Layer, formulas: Mapping[str, Any], method: str) -> Any:
@@ -84,6 +95,10 @@ def to_sklearn(estimator: Prediction) -> Any:
     check_is_fitted(estimator)
     model, task = estimator._fitted_model(), estimator._task()
     name = type(estimator).__name__
+    if model.bins is not None:
+        raise ValueError(
+            "to_sklearn has no bins of numbers, which numeric_bins asks for; to_onnx, to_torch and to_c have"
+        )
     hidden, output = [layer.activation.name for layer in model.layers[:-1]], model.layers[-1].activation.name
     if len({*hidden}) > 1 or not {*hidden} <= {*HIDDEN}:
         raise ValueError(f"to_sklearn needs one activation among {HIDDEN} for all hidden layers, got {hidden}")

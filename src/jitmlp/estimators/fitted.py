@@ -70,6 +70,7 @@ class FittedAttributes(Prediction):
             "embedding_coefs_": parameters.weights[0] if model.embedding else None,
             "input_shift_": None if scaling is None else scaling.shift,
             "input_scale_": None if scaling is None else scaling.scale,
+            "bins_": None if model.bins is None else list(model.bins.edges),
             "n_iter_": fit.n_iter,
             "t_": history.samples,
             "loss_": fit.loss,

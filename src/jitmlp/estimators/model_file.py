@@ -24,6 +24,7 @@ from jitmlp.estimators.classifier import MLPClassifier
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.regressor import MLPRegressor
 from jitmlp.estimators.tasks import Independent, classification_of
+from jitmlp.model.bins import bins_of
 from jitmlp.model.choices import Activation
 from jitmlp.model.model import Embedding
 from jitmlp.model.parameters import BatchNorm, Parameters
@@ -154,6 +155,8 @@ def save(model: Prediction, path: str | Path, *, state: bool = False) -> None:
     for name in ("input_shift_", "input_scale_"):
         if vars(model).get(name) is not None:
             arrays[name] = np.asarray(vars(model)[name])
+    if vars(model).get("bins_") is not None:
+        description["bins"] = [np.asarray(edges).tolist() for edges in model.bins_]
     if vars(model).get("encoder_") is not None:
         description["encoder"] = model.encoder_.description()
     for name in ("classes_", "feature_names_in_"):
@@ -268,10 +271,12 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
     model.batch_norm_ = [[n.gamma, n.beta, n.mean, n.variance] for n in parameters.batch_norms if n]
     for name in ("input_shift_", "input_scale_"):
         setattr(model, name, arrays[name].copy() if name in arrays else None)
-        if getattr(model, name) is not None and getattr(model, name).shape != (model.coefs_[0].shape[0],):
-            raise ValueError(f"{name} has shape {getattr(model, name).shape}")
-    if (model.input_shift_ is None) != (model.input_scale_ is None):
+    shapes = [None if a is None else a.shape for a in (model.input_shift_, model.input_scale_)]
+    if shapes[0] != shapes[1]:
         raise ValueError("shift and scale of the inputs belong together")
+    model.bins_ = _bins(description.get("bins"))
+    if model.input_shift_ is not None and model.input_shift_.shape != (model._fitted_width(),):
+        raise ValueError(f"the inputs' shift has shape {model.input_shift_.shape}")
     model.encoder_ = CategoryEncoder.of_description(description["encoder"]) if "encoder" in description else None
     if "feature_names_in_" in description:
         model.feature_names_in_ = _classes(description["feature_names_in_"])
@@ -281,6 +286,17 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
     if "state" in description:
         model._state = _restore_state(arrays, description["state"], int(n_layers))
     return model
+
+
+def _bins(description: Any) -> list[np.ndarray] | None:
+    """Edges of bins as they were written."""
+    found = bins_of(description)
+    if found is None:
+        return None
+    for own in found.edges:
+        if own.ndim != 1 or len(own) == 1 or not np.isfinite(own).all() or (np.diff(own) <= 0).any():
+            raise ValueError("edges of bins must be finite numbers that increase, two of them at least")
+    return list(found.edges)
 
 
 def _restore_classes(model: Any, classes: np.ndarray, multilabel: bool) -> None:
@@ -305,7 +321,8 @@ def _check(model: Any, parameters: Parameters) -> None:
     if parameters.embeddings:
         dim, first = parameters.embeddings[0].shape[1], parameters.weights[0]
         own = Embedding(model.encoder_.n_numbers, tuple(len(column) for column in model.encoder_.categories), dim)
-        wanted = [(count, dim) for count in own.categories], (own.n_inputs, first.shape[1])
+        n_added = found.bins.n_added if found.bins else 0
+        wanted = [(count, dim) for count in own.categories], (own.n_inputs + n_added, first.shape[1])
         looked_up = [table.shape for table in parameters.embeddings], model.embedding_coefs_.shape
         if wanted != looked_up or model.embedding_coefs_.dtype != first.dtype:
             raise ValueError("embeddings and their weights are not those of the columns of categories")

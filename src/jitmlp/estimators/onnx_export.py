@@ -114,7 +114,14 @@ def _network(g: Graph, estimator: Prediction, rows: str) -> str:
         shifted = g.add("Sub", rows, g.constant(scaling.shift, np.float64))
         rows = g.cast(g.add("Mul", shifted, g.constant(scaling.scale, np.float64)), g.dtype)
     parameters = parameters.folded()
-    for weights, bias, layer in zip(parameters.weights, parameters.biases, model.layers):
+    all_weights, biases = list(parameters.weights), list(parameters.biases)
+    if model.bins is not None:
+        sources, lower, widths = model.bins.parts()
+        above = g.add("Sub", g.add("Gather", rows, g.constant(sources, np.int64), axis=1), g.constant(lower))
+        parts = g.add("Clip", g.add("Div", above, g.constant(widths)), g.constant(0), g.constant(1))
+        rows = g.add("Concat", rows, parts, axis=1)
+        all_weights[0], biases[0] = model.bins.of_parts(all_weights[0], biases[0])
+    for weights, bias, layer in zip(all_weights, biases, model.layers):
         rows = _activate(g, g.add("Gemm", rows, g.constant(weights), g.constant(bias)), layer)
     return rows
 

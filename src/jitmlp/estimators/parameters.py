@@ -382,6 +382,15 @@ PARAMETERS = (
         "of its column. Fewer weights to learn than the one row a category that None stands for, where categories are many.",
     ),
     _added(
+        "numeric_bins",
+        None,
+        [Interval(Integral, 3, None, closed="left"), None],
+        "int >= 3, default=None",
+        "Piecewise-linear encoding of numbers (Gorishniy, Rubachev & Babenko 2022): quantiles cut each feature of at least 4 "
+        "distinct ones into so many bins, and beside itself a number says, as rows are read, how far it lies in each of them, "
+        "and its rank. A network learns steps and kinks of single features faster so. Categories have none.",
+    ),
+    _added(
         "restore_best",
         False,
         ["boolean"],

@@ -20,6 +20,7 @@ from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import explain, is_watched, validated
+from jitmlp.model.bins import Bins, bins_of
 from jitmlp.model.choices import Loss, refuse
 from jitmlp.model.layers import hidden_layers, output_layer
 from jitmlp.model.messages import warn_user
@@ -75,6 +76,14 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         shift = getattr(self, "input_shift_", None)
         return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
 
+    def _fitted_bins(self) -> Bins | None:
+        return bins_of(self.__dict__.get("bins_"))
+
+    def _fitted_width(self) -> int:
+        """Features of the rows that the first layer's weights are for."""
+        bins = self._fitted_bins()
+        return int(self.coefs_[0].shape[0]) - (bins.n_added if bins else 0)
+
     def _fitted_parameters(self) -> Parameters:
         self._refuse_members()
         norms: list = [None] * len(self.coefs_)
@@ -127,14 +136,20 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         if out_activation is None:
             out_activation = self._out_activation(self._task())
         loss = self._loss_rule(self._task(), out_activation)
+        width, bins = self._fitted_width(), self._fitted_bins()
+        if bins is not None and len(bins.edges) > width:
+            raise ValueError(
+                f"bins_ are of {len(bins.edges)} features, and coefs_[0] has rows for {width} beside theirs"
+            )
         return Model(
-            coefs[0].shape[0],
+            width,
             (*hidden, output_layer(sizes[-1], out_activation)),
             loss[0],
             network_dtype(coefs[0].dtype),
             loss[1],
             scaling=self._fitted_scaling(),
             bfloat16=self.__dict__.get("precision_") == "bfloat16" and coefs[0].dtype == np.float32,
+            bins=bins,
         )
 
     def _contents(self) -> tuple:
@@ -142,7 +157,8 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
         scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
         chosen = self.activation, self.__dict__.get("out_activation_"), self.__dict__.get("precision_")
-        return chosen, *self.coefs_, *self.intercepts_, *norms, *scaling
+        bins = self.__dict__.get("bins_") or ()
+        return chosen, *self.coefs_, *self.intercepts_, *norms, *scaling, *bins
 
     @staticmethod
     def _is_current(packed: tuple, contents: tuple) -> bool:

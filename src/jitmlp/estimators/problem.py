@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
+from jitmlp.engine.bins import learn_bins
 from jitmlp.engine.data import Data
 from jitmlp.engine.layout import Layout
 from jitmlp.engine.memory import check_memory
@@ -155,6 +156,13 @@ class Preparation(Prediction):
             scaling = self._learn_scaling(X)
         else:
             scaling = survey.scaling and Scaling(*survey.scaling)
+        if not first:
+            bins = self._fitted_bins()
+        elif self.numeric_bins is None:
+            bins = None
+        else:
+            n_numbers = X.shape[1] if draft.encoder_ is None else draft.encoder_.n_numbers
+            bins = learn_bins(X, int(self.numeric_bins), scaling, n_numbers, dtype)
         model = Model(
             X.shape[1],
             (*hidden, output_layer(task.n_outputs(encoded), out_activation)),
@@ -166,6 +174,7 @@ class Preparation(Prediction):
             scaling,
             bfloat16,
             embedding,
+            bins,
         )
         if first:
             n_rows = X.shape[0] if survey is None else survey.n_rows
@@ -190,7 +199,7 @@ class Preparation(Prediction):
 
     def _refuse_other_structure(self, n_features: int, sizes: Any, n_outputs: int) -> None:
         """Raise if what was fitted before cannot go on."""
-        fitted = (self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_))
+        fitted = (self._fitted_width(), *(coef.shape[1] for coef in self.coefs_))
         wanted = (n_features, *sizes, n_outputs)
         if wanted != fitted:
             raise ValueError(
@@ -199,6 +208,8 @@ class Preparation(Prediction):
             )
         if (self.categorical_features is not None) != (getattr(self, "encoder_", None) is not None):
             raise ValueError("categorical_features must be the same as in the fit that goes on")
+        if (self.numeric_bins is not None) != (self._fitted_bins() is not None):
+            raise ValueError("numeric_bins must be the same as in the fit that goes on")
         before = getattr(self, "_normalize", self.normalize)
         if self.normalize != before:
             raise ValueError(f"normalize={self.normalize!r} cannot go on from a fit with normalize={before!r}")

@@ -100,6 +100,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         normalize: Any = None,
         categorical_features: Any = None,
         embedding_dim: Any = None,
+        numeric_bins: Any = None,
         restore_best: Any = False,
         scoring: Any = None,
         callback: Any = None,
@@ -148,6 +149,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.normalize = normalize
         self.categorical_features = categorical_features
         self.embedding_dim = embedding_dim
+        self.numeric_bins = numeric_bins
         self.restore_best = restore_best
         self.scoring = scoring
         self.callback = callback

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from jitmlp.estimators.conversion import formula_of, plain_parameters
+from jitmlp.estimators.conversion import formula_of, plain_bins, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 
 
-def _own(name: str, *parameters: float) -> Any:
+def _own(name: str, *parameters: Any) -> Any:
     """A module that PyTorch lacks."""
     from jitmlp.estimators import torch_modules
 
@@ -46,7 +46,9 @@ def to_torch(estimator: Prediction) -> Any:
 
     check_is_fitted(estimator)
     model, parameters = estimator._fitted_model(), plain_parameters(estimator)
-    modules = []
+    modules, bins = [], plain_bins(estimator)
+    if bins is not None:
+        modules.append(_own("Bins", *bins.parts(), parameters.weights[0].dtype.name))
     for weights, bias, layer in zip(parameters.weights, parameters.biases, model.layers):
         activation = formula_of(layer, ACTIVATIONS, "to_torch")(torch.nn, layer.parameter)
         kind = getattr(torch, np.asarray(weights).dtype.name)

@@ -1,8 +1,38 @@
-"""Activations that PyTorch has no module for; imported only where PyTorch is."""
+"""What PyTorch has no module for; imported only where PyTorch is."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+
+
+class Bins(torch.nn.Module):
+    """Rows with how far numbers lie in their bins behind them.
+
+    Parameters
+    ----------
+    sources, lower, widths : ndarray
+        Of each part the column, the lower edge and the width of the bin.
+    dtype : str
+        Of the rows.
+    """
+
+    sources: torch.Tensor
+    lower: torch.Tensor
+    widths: torch.Tensor
+
+    def __init__(self, sources: Any, lower: Any, widths: Any, dtype: str) -> None:
+        super().__init__()
+        kind = getattr(torch, dtype)
+        self.register_buffer("sources", torch.as_tensor(sources))
+        self.register_buffer("lower", torch.as_tensor(lower, dtype=kind))
+        self.register_buffer("widths", torch.as_tensor(widths, dtype=kind))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        parts = (x[:, self.sources] - self.lower) / self.widths
+        return torch.cat([x, parts.clamp(0, 1)], dim=1)
 
 
 class Swish(torch.nn.Module):

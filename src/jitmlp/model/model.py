@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitmlp.model.bins import Bins
 from jitmlp_kernels.rules.activations import ActivationRule
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -81,10 +82,10 @@ class Embedding:
         return np.repeat(np.arange(self.n_numbers, self.n_inputs, self.dim), self.categories)
 
     def product(self, weights: np.ndarray, embeddings: Sequence[np.ndarray]) -> np.ndarray:
-        """The weights of all features, which do without embeddings what those of the inputs do with them."""
+        """The weights of all features, and of what follows, which do without embeddings what those of the inputs do with them."""
         starts = range(self.n_numbers, self.n_inputs, self.dim)
         parts = [own @ weights[start : start + self.dim] for own, start in zip(embeddings, starts)]
-        return np.concatenate([weights[: self.n_numbers], *parts])
+        return np.concatenate([weights[: self.n_numbers], *parts, weights[self.n_inputs :]])
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Model:
         Whether what is multiplied in a float32 network is rounded to 8 bits of precision.
     embedding : Embedding, optional
         Of features that are categories.
+    bins : Bins, optional
+        Of features that are numbers.
     """
 
     n_features: int
@@ -120,11 +123,17 @@ class Model:
     scaling: Scaling | None = None
     bfloat16: bool = False
     embedding: Embedding | None = None
+    bins: Bins | None = None
+
+    @property
+    def n_read(self) -> int:
+        """Inputs of the first layer that are read: the features, or numbers and embeddings."""
+        return self.n_features if self.embedding is None else self.embedding.n_inputs
 
     @property
     def n_inputs(self) -> int:
-        """Inputs of the first layer: the features, or numbers and embeddings."""
-        return self.n_features if self.embedding is None else self.embedding.n_inputs
+        """Inputs of the first layer: those that are read, and what bins add to them."""
+        return self.n_read + (self.bins.n_added if self.bins else 0)
 
     @property
     def layer_units(self) -> tuple[int, ...]:

@@ -32,6 +32,8 @@ def rows_of(model: Model) -> list[tuple[str, str, str, str]]:
     prepared = "normalized" if model.scaling is not None else ""
     if model.embedding is not None:
         prepared = f"{len(model.embedding.categories)} columns embedded"
+    if model.bins is not None:
+        prepared = ", ".join([*([prepared] if prepared else []), f"{len(model.bins.features)} features in bins"])
     rows = [("inputs", f"{model.n_inputs:,}", prepared, f"{n_looked_up(model):,}")]
     for number, (layer, count) in enumerate(zip(model.layers, counts_of(model)), 1):
         name = "output" if number == len(model.layers) else f"hidden {number}"

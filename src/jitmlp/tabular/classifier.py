@@ -46,6 +46,9 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         Multiplies ``sample_weight``, in everything that is learned, chosen and scored.
     scoring : str or callable, default='loss'
         What chooses the epoch: the log loss, the name of one of scikit-learn's scorers, a scorer, or None for accuracy.
+    numeric_bins : int, default=None
+        Bins of each column of numbers, see :class:`MLPClassifier`: they help where classes begin at thresholds, and harm
+        where they lie in directions of many columns together.
     categorical_features : 'from_dtype' or array-like, default='from_dtype'
         See :class:`TableEncoder`. Whole numbers are numbers unless they are named here.
     time_limit : float, default=None
@@ -97,7 +100,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPClassifier", (
             "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "label_smoothing",
-            "class_weight", "scoring", "verbose", "random_state",
+            "class_weight", "scoring", "numeric_bins", "verbose", "random_state",
         )),
     }  # fmt: skip
 
@@ -115,6 +118,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         label_smoothing: float = 0.1,
         class_weight: Any = None,
         scoring: Any = "loss",
+        numeric_bins: int | None = None,
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
         n_jobs: int | None = None,
@@ -132,6 +136,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.scoring = scoring
+        self.numeric_bins = numeric_bins
         self.categorical_features = categorical_features
         self.time_limit = time_limit
         self.n_jobs = n_jobs

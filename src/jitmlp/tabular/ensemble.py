@@ -15,6 +15,7 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, co
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from jitmlp.engine.bins import learn_bins
 from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
@@ -170,13 +171,14 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         at_once = min(len(work), n_jobs)
         rounds = -(-len(work) // at_once)
         most = self._epochs()
+        n_inputs = self._n_inputs(rows)
         watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit)
 
         def train(number: int, epochs: int | None = None) -> Any:
             seed, (inside, outside) = work[number]
             if watch.is_over and number > 0:
                 return None
-            model = self._network(int(seed), rows.shape[1], len(inside))
+            model = self._network(int(seed), n_inputs, len(inside))
             model.set_params(n_threads=1 if at_once > 1 else n_jobs, callback=watch.callback())
             if epochs is not None:
                 model.set_params(max_iter=epochs)
@@ -213,6 +215,13 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         if self.max_iter is None:
             return self._default_epochs["alone" if self.n_members == 1 else "several"]
         return int(self.max_iter)
+
+    def _n_inputs(self, rows: Any) -> int:
+        """Of a member, as many as all rows give: what its own fold has may differ by an edge."""
+        if self.numeric_bins is None:
+            return int(rows.shape[1])
+        found = learn_bins(rows, int(self.numeric_bins), None, rows.shape[1], np.dtype(np.float32))
+        return int(rows.shape[1]) + found.n_added
 
     def _network(self, seed: int, n_inputs: int, n_rows: int) -> Any:
         """A member, not fitted yet."""

@@ -39,6 +39,8 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
     scoring : str or callable, default='loss'
         What chooses the epoch: the loss, the name of one of scikit-learn's scorers, a scorer, or None for R squared. They
         see the standardized target.
+    numeric_bins : int or None, default=24
+        Bins of each column of numbers, see :class:`MLPRegressor`.
     categorical_features, time_limit, n_jobs, verbose, random_state :
         See :class:`TabularClassifier`.
 
@@ -74,7 +76,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPRegressor", (
             "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "loss", "scoring",
-            "verbose", "random_state",
+            "numeric_bins", "verbose", "random_state",
         )),
     }  # fmt: skip
 
@@ -91,6 +93,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         alpha: Any = 0.0,
         loss: Any = "squared_error",
         scoring: Any = "loss",
+        numeric_bins: int | None = 24,
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
         n_jobs: int | None = None,
@@ -107,6 +110,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         self.alpha = alpha
         self.loss = loss
         self.scoring = scoring
+        self.numeric_bins = numeric_bins
         self.categorical_features = categorical_features
         self.time_limit = time_limit
         self.n_jobs = n_jobs
