@@ -95,7 +95,9 @@ class TestOutOfFold:
 def test_members_are_networks_of_the_recipe_with_the_users_parameters(estimator):
     given = dict(hidden_layer_sizes=[24, 16], activation="gelu", learning_rate_init=0.03, max_iter=7, batch_size=48,
                  dropout=0.1, alpha=0.2)  # fmt: skip
-    given |= dict(label_smoothing=0.2) if estimator is TabularClassifier else dict(loss="absolute_error")
+    given |= (
+        dict(label_smoothing=0.2) if estimator is TabularClassifier else dict(loss="absolute_error", numeric_bins=None)
+    )
     frame, y = mixed()
     model = estimator(2, random_state=0, **given).fit(frame, y)
     n_inputs = len(model.get_feature_names_out())
@@ -258,7 +260,7 @@ class TestAtHome:
 
     @pytest.mark.parametrize("wrong", [
         {"n_members": 0}, {"time_limit": 0}, {"categorical_features": "x"}, {"batch_size": 0}, {"dropout": -1},
-        {"activation": "rellu"}, {"hidden_layer_sizes": (0,)}, {"scoring": "nonsense"},
+        {"activation": "rellu"}, {"hidden_layer_sizes": (0,)}, {"scoring": "nonsense"}, {"numeric_bins": 1},
     ], ids=str)  # fmt: skip
     def test_parameters_are_checked(self, wrong):
         for estimator in (TabularClassifier, TabularRegressor):
@@ -268,7 +270,7 @@ class TestAtHome:
     def test_optuna_is_given_a_space(self):
         optuna = pytest.importorskip("optuna")
         values = {"hidden_layer_sizes": "2 x 128", "activation": "selu", "learning_rate_init": 0.05, "dropout": 0.1,
-                  "alpha": 1e-4, "batch_size": 64}  # fmt: skip
+                  "alpha": 1e-4, "batch_size": 64, "numeric_bins": 24}  # fmt: skip
         found = TabularClassifier(**TabularClassifier.search_space(optuna.trial.FixedTrial(values)))
         assert found.batch_size == 64 and found.hidden_layer_sizes == (128, 128)
         assert set(TabularClassifier.search_space()) == set(values)
@@ -292,6 +294,24 @@ def test_one_network_has_more_epochs_than_each_of_several():
     assert TabularClassifier(2, hidden_layer_sizes=(4,), random_state=0).fit(X, y).n_iter_ == 100
     with pytest.raises(ValueError, match="max_iter"):
         TabularClassifier(max_iter=0).fit(X, y)
+
+
+def test_numbers_of_regressors_are_in_bins():
+    """Of numbers, not of one-hot columns and of marks for what is missing; classifiers' where they are asked for."""
+    frame, y = mixed()
+    numbers = np.unique(y, return_inverse=True)[1].astype(float)
+    model = TabularRegressor(2, **SMALL).fit(frame, numbers)
+    names = model.get_feature_names_out()
+    for member in model.members_:
+        encoded = {str(name) for name, edges in zip(names, member.bins_) if len(edges)}
+        assert encoded and all("_" not in name for name in encoded)
+        assert max(map(len, member.bins_)) == 25
+        n_inputs = len(names) + sum(map(len, member.bins_))
+        assert member.coefs_[0].shape[0] == n_inputs
+        assert member.layer_rates[0][0] == pytest.approx(n_inputs**-0.5, rel=0.02)
+    assert TabularRegressor(2, **SMALL, numeric_bins=None).fit(frame, numbers).members_[0].bins_ is None
+    assert TabularClassifier(2, **SMALL).fit(frame, y).members_[0].bins_ is None
+    assert TabularClassifier(2, **SMALL, numeric_bins=5).fit(frame, y).members_[0].bins_ is not None
 
 
 def test_classes_begin_with_equal_shares():

@@ -386,9 +386,9 @@ PARAMETERS = (
         None,
         [Interval(Integral, 3, None, closed="left"), None],
         "int >= 3, default=None",
-        "Piecewise-linear encoding of numbers (Gorishniy, Rubachev & Babenko 2022): quantiles cut each feature of at least 4 "
-        "distinct ones into so many bins, and beside itself a number says, as rows are read, how far it lies in each of them, "
-        "and its rank. A network learns steps and kinks of single features faster so. Categories have none.",
+        "Piecewise-linear encoding: beside itself a number is, as rows are read, how far it lies in each of so many bins, and "
+        "its rank. The edges are quantiles, of features with 4 distinct ones at least; categories have none. A network learns "
+        "steps and kinks of single features faster so (Gorishniy, Rubachev & Babenko 2022).",
     ),
     _added(
         "restore_best",

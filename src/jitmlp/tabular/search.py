@@ -9,6 +9,7 @@ from scipy.stats import loguniform, uniform
 SIZES = {"2 x 128": (128, 128), "3 x 256": (256, 256, 256), "2 x 512": (512, 512), "5 x 64": (64,) * 5}
 ACTIVATIONS = ["selu", "mish", "relu"]
 BATCHES = [64, 128, 256, 512]
+BINS = [None, 8, 24, 48]
 
 
 def search_space(trial: Any = None) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def search_space(trial: Any = None) -> dict[str, Any]:
             "dropout": uniform(0.0, 0.4),
             "alpha": loguniform(1e-6, 1.0),
             "batch_size": BATCHES,
+            "numeric_bins": BINS,
         }
     return {
         "hidden_layer_sizes": SIZES[trial.suggest_categorical("hidden_layer_sizes", list(SIZES))],
@@ -46,4 +48,5 @@ def search_space(trial: Any = None) -> dict[str, Any]:
         "dropout": trial.suggest_float("dropout", 0.0, 0.4),
         "alpha": trial.suggest_float("alpha", 1e-6, 1.0, log=True),
         "batch_size": trial.suggest_categorical("batch_size", BATCHES),
+        "numeric_bins": trial.suggest_categorical("numeric_bins", BINS),
     }
