@@ -261,6 +261,7 @@ class TestAtHome:
     @pytest.mark.parametrize("wrong", [
         {"n_members": 0}, {"time_limit": 0}, {"categorical_features": "x"}, {"batch_size": 0}, {"dropout": -1},
         {"activation": "rellu"}, {"hidden_layer_sizes": (0,)}, {"scoring": "nonsense"}, {"numeric_bins": 1},
+        {"numeric_bins": ()}, {"numeric_bins": (None, "many")}, {"numeric_bins": [24, 2]},
     ], ids=str)  # fmt: skip
     def test_parameters_are_checked(self, wrong):
         for estimator in (TabularClassifier, TabularRegressor):
@@ -305,13 +306,23 @@ def test_numbers_of_regressors_are_in_bins():
     for member in model.members_:
         encoded = {str(name) for name, edges in zip(names, member.bins_) if len(edges)}
         assert encoded and all("_" not in name for name in encoded)
-        assert max(map(len, member.bins_)) == 25
+        assert max(map(len, member.bins_)) == 97 and member.numeric_bins == 96
         n_inputs = len(names) + sum(map(len, member.bins_))
         assert member.coefs_[0].shape[0] == n_inputs
         assert member.layer_rates[0][0] == pytest.approx(n_inputs**-0.5, rel=0.02)
     assert TabularRegressor(2, **SMALL, numeric_bins=None).fit(frame, numbers).members_[0].bins_ is None
-    assert TabularClassifier(2, **SMALL).fit(frame, y).members_[0].bins_ is None
-    assert TabularClassifier(2, **SMALL, numeric_bins=5).fit(frame, y).members_[0].bins_ is not None
+    assert TabularClassifier(1, **SMALL).fit(frame, y).members_[0].bins_ is None
+
+
+@pytest.mark.parametrize("estimator", [TabularClassifier, TabularRegressor])
+def test_members_have_bins_in_turn(estimator):
+    frame, y = mixed()
+    model = estimator(5, **SMALL, numeric_bins=[None, 7, "auto"]).fit(frame, y)
+    assert [member.numeric_bins for member in model.members_] == [None, 7, 96, None, 7]
+    same = estimator(5, **SMALL, numeric_bins=(None, 7, "auto", None), n_jobs=1).fit(frame, y)
+    for first, other in zip(model.members_[:4], same.members_[:4]):
+        np.testing.assert_array_equal(first.coefs_[0], other.coefs_[0])
+    assert same.members_[4].coefs_[0].shape != model.members_[4].coefs_[0].shape
 
 
 def test_classes_begin_with_equal_shares():

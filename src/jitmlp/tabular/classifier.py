@@ -46,9 +46,10 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         Multiplies ``sample_weight``, in everything that is learned, chosen and scored.
     scoring : str or callable, default='loss'
         What chooses the epoch: the log loss, the name of one of scikit-learn's scorers, a scorer, or None for accuracy.
-    numeric_bins : int, default=None
-        Bins of each column of numbers, see :class:`MLPClassifier`: they help where classes begin at thresholds, and harm
-        where they lie in directions of many columns together.
+    numeric_bins : int, 'auto', None or tuple, default=(None, 'auto')
+        Bins of each column of numbers, see :class:`MLPClassifier`; 'auto' for as many as give 512 inputs, from 8 to 96; of a
+        tuple the members have one each, in turn. By default every second member has bins, a single one none: they help where
+        classes begin at thresholds, and harm where they lie in directions of many columns together.
     categorical_features : 'from_dtype' or array-like, default='from_dtype'
         See :class:`TableEncoder`. Whole numbers are numbers unless they are named here.
     time_limit : float, default=None
@@ -100,7 +101,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPClassifier", (
             "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "label_smoothing",
-            "class_weight", "scoring", "numeric_bins", "verbose", "random_state",
+            "class_weight", "scoring", "verbose", "random_state",
         )),
     }  # fmt: skip
 
@@ -118,7 +119,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         label_smoothing: float = 0.1,
         class_weight: Any = None,
         scoring: Any = "loss",
-        numeric_bins: int | None = None,
+        numeric_bins: Any = (None, "auto"),
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
         n_jobs: int | None = None,

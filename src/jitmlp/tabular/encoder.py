@@ -46,8 +46,8 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         Columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features,)
         Names of a frame's columns. Later frames may have them in any order, and others beside them.
-    categorical_ : ndarray of int
-        Places of the columns that hold categories.
+    categorical_, numeric_ : ndarray of int
+        Places of the columns that hold categories, and of those that hold numbers which are not all the same.
     feature_of_ : ndarray of shape (n_numbers,)
         Which column each of the network's numbers comes from.
 
@@ -153,6 +153,11 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         self._categorical = np.flatnonzero(chosen)
         self._learn_numbers(table, np.flatnonzero(~chosen))
         self.learn_categories([Counter(self._words(table, j).tolist()) for j in self._categorical])
+
+    @property
+    def numeric_(self) -> np.ndarray:
+        """Places of the columns that hold numbers, but of constant ones."""
+        return self._numeric
 
     @property
     def categorical_(self) -> np.ndarray:

@@ -15,12 +15,12 @@ from sklearn.utils import Bunch, check_consistent_length, check_random_state, co
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from jitmlp.engine.bins import learn_bins
 from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.members import wait_for
 from jitmlp.estimators.parameters import table_of
+from jitmlp.tabular import bins
 from jitmlp.tabular.encoder import TableEncoder
 from jitmlp.tabular.importance import permutation_importance
 from jitmlp.tabular.search import search_space
@@ -47,6 +47,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         "time_limit": [Interval(Real, 0, None, closed="neither"), None],
         "categorical_features": TableEncoder._parameter_constraints["categorical_features"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "numeric_bins": bins.ALLOWED,
         "n_jobs": [Integral, None],
     }
     _member: type
@@ -171,15 +172,18 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         at_once = min(len(work), n_jobs)
         rounds = -(-len(work) // at_once)
         most = self._epochs()
-        n_inputs = self._n_inputs(rows)
+        n_bins = bins.bins_of_members(self.numeric_bins, len(work), len(self.encoder_.numeric_))
+        n_inputs = {own: bins.n_inputs(rows, own) for own in set(n_bins)}
+        slowest = max(range(len(work)), key=lambda number: n_inputs[n_bins[number]])
         watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit)
 
         def train(number: int, epochs: int | None = None) -> Any:
             seed, (inside, outside) = work[number]
             if watch.is_over and number > 0:
                 return None
-            model = self._network(int(seed), n_inputs, len(inside))
-            model.set_params(n_threads=1 if at_once > 1 else n_jobs, callback=watch.callback())
+            model = self._network(int(seed), n_inputs[n_bins[number]], len(inside))
+            threads = 1 if at_once > 1 else n_jobs
+            model.set_params(numeric_bins=n_bins[number], n_threads=threads, callback=watch.callback())
             if epochs is not None:
                 model.set_params(max_iter=epochs)
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
@@ -204,7 +208,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 raise
 
         with watch, ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
-            probe = lambda: find([pool.submit(train, 0, 2)])  # noqa: E731
+            probe = lambda: find([pool.submit(train, slowest, 2)])  # noqa: E731
             epochs = epochs_within(self.time_limit, start, rounds, most, probe)
             watch.begin(epochs)
             fitted = find([pool.submit(train, number, epochs) for number in range(len(work))])
@@ -215,13 +219,6 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         if self.max_iter is None:
             return self._default_epochs["alone" if self.n_members == 1 else "several"]
         return int(self.max_iter)
-
-    def _n_inputs(self, rows: Any) -> int:
-        """Of a member, as many as all rows give: what its own fold has may differ by an edge."""
-        if self.numeric_bins is None:
-            return int(rows.shape[1])
-        found = learn_bins(rows, int(self.numeric_bins), None, rows.shape[1], np.dtype(np.float32))
-        return int(rows.shape[1]) + found.n_added
 
     def _network(self, seed: int, n_inputs: int, n_rows: int) -> Any:
         """A member, not fitted yet."""
@@ -250,7 +247,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             random_state=seed,
         )
         # the ensemble's own, in the rows' weights, and by the encoder
-        for done in ("n_members", "class_weight", "categorical_features"):
+        for done in ("n_members", "class_weight", "categorical_features", "numeric_bins"):
             given.pop(done, None)
         return self._member(**given)
 

@@ -39,8 +39,9 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
     scoring : str or callable, default='loss'
         What chooses the epoch: the loss, the name of one of scikit-learn's scorers, a scorer, or None for R squared. They
         see the standardized target.
-    numeric_bins : int or None, default=24
-        Bins of each column of numbers, see :class:`MLPRegressor`.
+    numeric_bins : int, 'auto', None or tuple, default='auto'
+        Bins of each column of numbers, see :class:`MLPRegressor`; 'auto' for as many as give 512 inputs, from 8 to 96; of a
+        tuple the members have one each, in turn.
     categorical_features, time_limit, n_jobs, verbose, random_state :
         See :class:`TabularClassifier`.
 
@@ -76,7 +77,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPRegressor", (
             "hidden_layer_sizes", "activation", "learning_rate_init", "dropout", "alpha", "loss", "scoring",
-            "numeric_bins", "verbose", "random_state",
+            "verbose", "random_state",
         )),
     }  # fmt: skip
 
@@ -93,7 +94,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         alpha: Any = 0.0,
         loss: Any = "squared_error",
         scoring: Any = "loss",
-        numeric_bins: int | None = 24,
+        numeric_bins: Any = "auto",
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
         n_jobs: int | None = None,

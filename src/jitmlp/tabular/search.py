@@ -9,7 +9,7 @@ from scipy.stats import loguniform, uniform
 SIZES = {"2 x 128": (128, 128), "3 x 256": (256, 256, 256), "2 x 512": (512, 512), "5 x 64": (64,) * 5}
 ACTIVATIONS = ["selu", "mish", "relu"]
 BATCHES = [64, 128, 256, 512]
-BINS = [None, 8, 24, 48]
+BINS = [None, 8, 24, 96]
 
 
 def search_space(trial: Any = None) -> dict[str, Any]:
