@@ -44,17 +44,54 @@ def draw(results: dict, tables: list[str], splits: int) -> Any:
 
     seconds = means(results, tables, splits, "cpu")
     figure = Figure(figsize=(11, 3.6), layout="constrained")
+    drawn = []
     for ax, (measure, title) in zip(figure.subplots(1, len(MEASURES)), MEASURES.items()):
         found = relative(means(results, tables, splits, measure))
-        for number, name in enumerate(sorted(found, key=lambda name: seconds[name].sum())):
-            spent, color = float(seconds[name].sum()), "C3" if name.startswith("jitmlp") else "C0"
-            ax.plot(spent, found[name], "o", color=color, gid=name)
-            # above and below in turn, so that neighbours do not meet
-            place = dict(xytext=(0, -13 if number % 2 else 6), textcoords="offset points", ha="center")
-            ax.annotate(name, (spent, found[name]), fontsize=7, color=color, **place)
+        points = {name: (float(seconds[name].sum()), value) for name, value in found.items()}
+        for name, point in points.items():
+            ax.plot(*point, "o", color=_color(name), gid=name)
         ax.set(xscale="log", xlabel="CPU seconds of all fits", title=f"{title}, relative")
         ax.margins(x=0.3, y=0.15)
+        drawn.append((ax, points))
+    figure.draw_without_rendering()  # where points lie is known now
+    for ax, points in drawn:
+        _write_names(ax, points)
     return figure
+
+
+def _color(name: str) -> str:
+    return "C3" if name.startswith("jitmlp") else "C0"
+
+
+# Where a name may stand beside its point, in points of type, and how it is aligned there
+PLACES = (
+    (0, 6, "center"),
+    (0, -13, "center"),
+    (6, -3, "left"),
+    (-6, -3, "right"),
+    (0, 16, "center"),
+    (0, -23, "center"),
+)
+HEIGHT, LETTER, DOT = 8.0, 4.0, 4.0  # of a name, of a letter's width and of a point, likewise
+
+
+def _write_names(ax: Any, points: dict[str, tuple[float, float]]) -> None:
+    """The names of points, each where it meets the fewest others and their points."""
+    scale = 72 / ax.figure.dpi
+    at = {name: ax.transData.transform(point) * scale for name, point in points.items()}
+    taken = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in at.values()]
+    for name, (x, y) in at.items():
+        width = LETTER * len(name)
+        boxes = []
+        for right, up, align in PLACES:
+            left = x + right - {"left": 0, "center": width / 2, "right": width}[align]
+            boxes.append((left, y + up, left + width, y + up + HEIGHT))
+        meets = [sum(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3] for b in taken) for a in boxes]
+        best = int(np.argmin(meets))
+        taken.append(boxes[best])
+        right, up, align = PLACES[best]
+        place = dict(xytext=(right, up), textcoords="offset points", ha=align)
+        ax.annotate(name, points[name], fontsize=7, color=_color(name), **place)
 
 
 def of(results: dict, tables: list[str], splits: int) -> str:
