@@ -95,9 +95,8 @@ class TestOutOfFold:
 def test_members_are_networks_of_the_recipe_with_the_users_parameters(estimator):
     given = dict(hidden_layer_sizes=[24, 16], activation="gelu", learning_rate_init=0.03, max_iter=7, batch_size=48,
                  dropout=0.1, alpha=0.2)  # fmt: skip
-    given |= (
-        dict(label_smoothing=0.2) if estimator is TabularClassifier else dict(loss="absolute_error", numeric_bins=None)
-    )
+    given |= dict(label_smoothing=0.2) if estimator is TabularClassifier else dict(loss="absolute_error")
+    given |= dict(numeric_bins=None)
     frame, y = mixed()
     model = estimator(2, random_state=0, **given).fit(frame, y)
     n_inputs = len(model.get_feature_names_out())
