@@ -100,11 +100,11 @@ class _Filled:
         return self.model.predict_proba(X.fillna(self.medians))
 
 
-def _realmlp(name: str) -> Callable:
+def _pytabkit(name: str) -> Callable:
     def fit(classes: bool, s: Split, seed: int) -> Any:
         import pytabkit
 
-        model = getattr(pytabkit, f"RealMLP_{name}_{'Classifier' if classes else 'Regressor'}")
+        model = getattr(pytabkit, f"{name}_{'Classifier' if classes else 'Regressor'}")
         return _Filled(model(device="cpu", random_state=seed, n_cv=1, n_refit=0, n_threads=1)).fit(s.X, s.y)
 
     return fit
@@ -130,10 +130,14 @@ METHODS: dict[str, Callable] = {
     "HistGradientBoosting": hist_gradient_boosting,
     "LightGBM": lightgbm,
     "CatBoost": catboost,
-    "RealMLP-TD-S": _realmlp("TD_S"),
-    "RealMLP-TD": _realmlp("TD"),
+    "RealMLP-TD-S": _pytabkit("RealMLP_TD_S"),
+    "RealMLP-TD": _pytabkit("RealMLP_TD"),
+    "TabM": _pytabkit("TabM_D"),
 }
-NEEDS = {"LightGBM": "lightgbm", "CatBoost": "catboost", "RealMLP-TD-S": "pytabkit", "RealMLP-TD": "pytabkit"}
+NEEDS = {
+    "LightGBM": "lightgbm", "CatBoost": "catboost",
+    "RealMLP-TD-S": "pytabkit", "RealMLP-TD": "pytabkit", "TabM": "pytabkit",
+}  # fmt: skip
 
 
 def fit_quietly(name: str, classes: bool, s: Split, seed: int) -> Any:
