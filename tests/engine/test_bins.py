@@ -110,6 +110,16 @@ def test_edges_differ_in_the_networks_dtype():
     assert len(learn_bins(X, 20, None, 1, np.dtype(np.float32)).edges[0]) == 5
 
 
+def test_edges_are_no_nearer_to_each_other_than_a_slope_can_say():
+    X = np.arange(100.0)[:, None] * np.float32(1e-41)
+    assert len(learn_bins(X, 20, None, 1, np.dtype(np.float32)).edges[0]) == 0
+    X = np.concatenate([X, np.arange(100.0)[:, None]])
+    bins = learn_bins(X, 20, None, 1, np.dtype(np.float32))
+    assert 9 < len(bins.edges[0]) < 13
+    outputs = binned_network(1, bins, dtype="float32").predict(Data(X.astype("float32")))
+    assert np.isfinite(outputs).all()
+
+
 def test_of_very_many_rows_every_so_many_are_looked_at(monkeypatch):
     monkeypatch.setattr("jitmlp.engine.bins.MOST_ROWS", 100)
     assert MOST_ROWS > 100

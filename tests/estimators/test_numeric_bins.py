@@ -109,6 +109,10 @@ def test_edges_set_by_hand_are_used():
     model.bins_ = [*model.bins_, np.array([0.0, 1.0])]
     with pytest.raises(ValueError, match="bins_ are of 11 features"):
         model.predict(X)
+    for wrong in ([0.0], [0.0, 0.0], [1.0, 0.0], [0.0, np.nan], [[0.0, 1.0]]):
+        model.bins_ = [np.array(wrong)]
+        with pytest.raises(ValueError, match="edges of bins must be"):
+            model.predict(X)
 
 
 def test_units_are_drawn_by_the_weights_of_features():

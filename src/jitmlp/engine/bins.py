@@ -12,7 +12,7 @@ from jitmlp.model.bins import FEWEST_EDGES, Bins, bins_of
 from jitmlp.model.model import Scaling
 
 MOST_ROWS = 200_000  # whose quantiles are taken, evenly spaced among all
-COLUMNS = 64  # that are looked at together
+COLUMNS = 16  # that are looked at together
 
 
 def learn_bins(X: Any, n_bins: int, scaling: Scaling | None, n_numbers: int, dtype: np.dtype) -> Bins:
@@ -44,6 +44,8 @@ def learn_bins(X: Any, n_bins: int, scaling: Scaling | None, n_numbers: int, dty
             values = (values - scaling.shift[place]) * scaling.scale[place]
         for own in np.quantile(values, shares, axis=0).T:
             distinct = np.unique(own.astype(dtype))
+            # what a bin's width is divided by must be finite
+            distinct = distinct[np.diff(distinct.astype(float), prepend=-np.inf) > np.finfo(dtype).tiny]
             edges.append(distinct if len(distinct) >= FEWEST_EDGES else distinct[:0])
     found = bins_of(edges)
     assert found is not None

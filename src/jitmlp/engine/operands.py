@@ -75,7 +75,6 @@ class Operands:
         lower, slopes = np.zeros((2, int(widths.sum())), dtype)
         sizes = np.zeros((len(own), 2), dtype)
         for edges, first, count, size in zip(own, firsts, counts, sizes):
-            edges = edges.astype(dtype)
             whole = (count + 1) ** -0.5
             lower[first : first + count] = edges[:-1]
             slopes[first : first + count] = whole / np.diff(edges)

@@ -25,7 +25,8 @@ SHARED = ("n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_sco
 def plain_parameters(estimator: Prediction) -> Parameters:
     """Weights and biases that take the rows as they are: batch normalization and ``normalize`` folded into them.
 
-    The first weights take what :meth:`Bins.parts` describes, of :func:`plain_bins`, behind the rows. With ``normalize`` in float64, since a shift of large numbers is lost in float32.
+    The first weights take what :meth:`Bins.parts` describes, of :func:`plain_bins`, behind the rows. With ``normalize`` in
+    float64, since a shift of large numbers is lost in float32.
     """
     parameters = estimator._fitted_parameters().folded()
     scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()

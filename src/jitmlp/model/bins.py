@@ -80,10 +80,20 @@ class Bins:
 
 
 def bins_of(edges: Sequence[Any] | None) -> Bins | None:
-    """Bins with these edges, which are not written to any more; None for none."""
+    """Bins with these edges, which are not written to any more; None for none.
+
+    Raises
+    ------
+    ValueError
+        For edges that are no bins.
+    """
     if edges is None:
         return None
     own = tuple(np.array(one, np.float64) for one in edges)
-    for one in own:
+    for j, one in enumerate(own):
+        if one.ndim != 1 or len(one) == 1 or not np.isfinite(one).all() or (np.diff(one) <= 0).any():
+            raise ValueError(
+                f"edges of bins must be two finite numbers or more that increase, or none, got {one} for feature {j}"
+            )
         one.flags.writeable = False
     return Bins(own)
