@@ -364,3 +364,10 @@ def test_completion_names_every_subcommand(shell, capsys):
     assert all(name in script for name in SUBCOMMANDS) and "--target" in script
     with pytest.raises(SystemExit):
         main(["completion", "cmd"])
+
+
+def test_everything_to_compile_has_what_looks_up_and_encodes():
+    from jitmlp.commands.compile import wanted_pieces
+
+    usual, all_of_it = ({wanted.body.__name__ for wanted in wanted_pieces("float32", given)} for given in (False, True))
+    assert {"gather_embedded", "update_embeddings", "encode_numbers"} <= all_of_it - usual

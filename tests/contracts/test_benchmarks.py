@@ -47,6 +47,20 @@ def test_the_picture_has_the_numbers_of_the_report():
     figure.savefig(io.BytesIO())
 
 
+def test_names_in_the_picture_meet_neither_each_other_nor_points():
+    close = {name: 1 + 0.02 * k for k, name in enumerate(("first", "second", "third", BASE))}
+    results = {f"c|0|{name}": {"rmse": value, "cpu": 10 * value} for name, value in close.items()}
+    figure = report.draw(results, ["c"], 1)
+    figure.draw_without_rendering()
+    ax = figure.axes[-1]
+    boxes = [text.get_window_extent() for text in ax.texts]
+    points = ax.transData.transform([line.get_xydata()[0] for line in ax.lines])
+    assert len(boxes) == len(points) == 4
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:k])
+        assert not box.count_contains(points)
+
+
 def test_the_command_knows_the_tables_that_the_documentation_names():
     text = (ROOT / "docs" / "performance.md").read_text().split("## Tables")[1].split("## ")[0]
     named = re.search(r"--tables ([\w\s]+)`", text).group(1).split()

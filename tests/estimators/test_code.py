@@ -16,6 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X, Y = load_digits(return_X_y=True)
 X = X / 16
 NUMBERS = X @ np.random.default_rng(0).normal(size=(64, 2))
+HIDDEN = [
+    *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
+]  # fmt: skip
+OPTIONS = [{}, {"dtype": "float32"}, {"numeric_bins": 5, "normalize": "standard"}]
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 SOURCE = """
@@ -58,20 +62,8 @@ def test_every_activation_has_its_formula():
 
 
 @needs_compiler
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"dtype": "float32"},
-        {"batch_norm": True, "normalize": "standard"},
-        {"numeric_bins": 5, "normalize": "minmax"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("activation", [
-    *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
-    ("tanh", "relu"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize("options", [*OPTIONS, {"batch_norm": True, "normalize": "standard"}], ids=str)
+@pytest.mark.parametrize("activation", [*HIDDEN, ("tanh", "relu")], ids=str)
 def test_a_header_says_what_the_estimator_says(activation, options, tmp_path):
     model = fitted(activation, **options)
     out, chosen = compiled(model, tmp_path, X[600:900])
@@ -141,19 +133,8 @@ def torch_available():
     return True
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"dtype": "float32"},
-        {"batch_norm": True, "normalize": "minmax"},
-        {"numeric_bins": 5, "normalize": "standard"},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("activation", [
-    *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize("options", [*OPTIONS, {"batch_norm": True, "normalize": "minmax"}], ids=str)
+@pytest.mark.parametrize("activation", HIDDEN, ids=str)
 def test_a_module_says_what_the_estimator_says_and_trains_on(activation, options, tmp_path):
     torch = pytest.importorskip("torch")
     model = fitted(activation, **options)

@@ -100,6 +100,17 @@ def test_a_fit_goes_on_with_its_bins():
     assert clone(model).numeric_bins == 6
 
 
+@pytest.mark.parametrize("first", [{"numeric_bins": 6}, {"normalize": "standard"}], ids=str)
+def test_what_one_partial_fit_learned_of_its_rows_is_not_in_the_next(first):
+    model = MLPRegressor(**OPTIONS, **first).partial_fit(X + 1, Y)
+    model.set_params(**dict.fromkeys(first)).fit(X, Y).partial_fit(X, Y)
+    fresh = MLPRegressor(**OPTIONS).fit(X, Y).partial_fit(X, Y)
+    np.testing.assert_array_equal(model.coefs_[0], fresh.coefs_[0])
+    model.set_params(**first).fit(X, Y).partial_fit(X, Y)
+    fresh = MLPRegressor(**OPTIONS, **first).fit(X, Y).partial_fit(X, Y)
+    np.testing.assert_array_equal(model.coefs_[0], fresh.coefs_[0])
+
+
 def test_edges_set_by_hand_are_used():
     model = MLPRegressor(**OPTIONS, numeric_bins=6).fit(X, Y)
     before = model.predict(X)

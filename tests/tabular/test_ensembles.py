@@ -324,6 +324,19 @@ def test_members_have_bins_in_turn(estimator):
     assert same.members_[4].coefs_[0].shape != model.members_[4].coefs_[0].shape
 
 
+def test_the_time_of_an_epoch_is_that_of_the_member_with_most_inputs(monkeypatch):
+    frame, y = mixed()
+    asked, network = [], TabularClassifier._network
+
+    def noted(self, seed, n_inputs, n_rows):
+        asked.append(n_inputs)
+        return network(self, seed, n_inputs, n_rows)
+
+    monkeypatch.setattr(TabularClassifier, "_network", noted)
+    TabularClassifier(3, **SMALL, numeric_bins=(None, 40, 5), time_limit=600, n_jobs=1).fit(frame, y)
+    assert len(asked) == 5 and asked[0] == asked[1] == max(asked) > asked[4] > asked[2]
+
+
 def test_classes_begin_with_equal_shares():
     """Weights of the output begin at zero, those below do not."""
     X, y = load_wine(return_X_y=True)

@@ -47,6 +47,4 @@ def learn_bins(X: Any, n_bins: int, scaling: Scaling | None, n_numbers: int, dty
             # what a bin's width is divided by must be finite
             distinct = distinct[np.diff(distinct.astype(float), prepend=-np.inf) > np.finfo(dtype).tiny]
             edges.append(distinct if len(distinct) >= FEWEST_EDGES else distinct[:0])
-    found = bins_of(edges)
-    assert found is not None
-    return found
+    return bins_of(edges)

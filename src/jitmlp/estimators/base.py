@@ -258,20 +258,19 @@ class BaseMLP(Preparation, CallbackSupport):
         """A network in memory for one more ``partial_fit``, kept from call to call."""
         key = (
             model.layer_units, model.layers, model.loss, model.loss_parameter, model.smoothing, model.input_dropout,
-            model.dtype, model.bfloat16, model.embedding, model.bins is None, recipe.optimizer, recipe.n_threads, recipe.constraints.clip_norm < np.inf,
+            model.dtype, model.bfloat16, model.embedding, recipe.optimizer, recipe.n_threads, recipe.constraints.clip_norm < np.inf,
         )  # fmt: skip
-        kept = self.__dict__.get("_workspace")
-        if (
-            kept is not None
-            and kept[0] == key
-            and kept[1].rows >= recipe.batch_size
-            and model.scaling is model.bins is None
-        ):
+        kept = self.__dict__.pop("_workspace", None)
+        # what is learned of the rows lies in the network's memory: one that has such is not kept
+        is_plain = model.scaling is None and model.bins is None
+        if is_plain and kept is not None and kept[0] == key and kept[1].rows >= recipe.batch_size:
+            self.__dict__["_workspace"] = kept
             return kept[1]
         workspace = Workspace(
             model, recipe.batch_size, recipe.n_threads, recipe.optimizer, recipe.constraints.clip_norm < np.inf
         )
-        self.__dict__["_workspace"] = key, workspace
+        if is_plain:
+            self.__dict__["_workspace"] = key, workspace
         return workspace
 
     def _check_solver(self) -> bool:

@@ -120,15 +120,12 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     bins = plain_bins(estimator)
     if bins is not None:
         sources, *tables = bins.parts()
-        if len(sources):
-            places = ", ".join(map(str, sources.tolist()))
-            data.append(f"static const int {name}_source[{len(sources)}] = {{{places}}};\n")
-            for which, values in zip(("lower", "width"), tables):
-                numbers = _numbers(values.astype(parameters.weights[0].dtype), f)
-                data.append(f"static const T {name}_{which}[{len(values)}] = {numbers};\n")
-            code.append(BINS.format(name=name, n_features=model.n_features, n_parts=len(sources)))
-        else:
-            bins = None
+        places = ", ".join(map(str, sources.tolist()))
+        data.append(f"static const int {name}_source[{len(sources)}] = {{{places}}};\n")
+        for which, values in zip(("lower", "width"), tables):
+            numbers = _numbers(values.astype(parameters.weights[0].dtype), f)
+            data.append(f"static const T {name}_{which}[{len(values)}] = {numbers};\n")
+        code.append(BINS.format(name=name, n_features=model.n_features, n_parts=len(sources)))
     for l, layer in enumerate(model.layers):
         fan_in, fan_out = parameters.weights[l].shape
         source = ("in" if bins is not None else "x") if l == 0 else f"h{(l - 1) % 2}"

@@ -44,9 +44,11 @@ def plain_parameters(estimator: Prediction) -> Parameters:
 
 
 def plain_bins(estimator: Prediction) -> Bins | None:
-    """The bins of the rows as they are."""
+    """The bins of the rows as they are; None where no feature has any."""
     scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()
-    return bins if bins is None or scaling is None else bins.unscaled(scaling.shift, scaling.scale)
+    if bins is None or not bins.features:
+        return None
+    return bins if scaling is None else bins.unscaled(scaling.shift, scaling.scale)
 
 
 def formula_of(layer: Layer, formulas: Mapping[str, Any], method: str) -> Any:

@@ -274,8 +274,7 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Any:
     shapes = [None if a is None else a.shape for a in (model.input_shift_, model.input_scale_)]
     if shapes[0] != shapes[1]:
         raise ValueError("shift and scale of the inputs belong together")
-    bins = bins_of(description.get("bins"))
-    model.bins_ = None if bins is None else list(bins.edges)
+    model.bins_ = list(bins_of(description["bins"]).edges) if "bins" in description else None
     if model.input_shift_ is not None and model.input_shift_.shape != (model._fitted_width(),):
         raise ValueError(f"the inputs' shift has shape {model.input_shift_.shape}")
     model.encoder_ = CategoryEncoder.of_description(description["encoder"]) if "encoder" in description else None

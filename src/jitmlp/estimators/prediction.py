@@ -77,7 +77,8 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
 
     def _fitted_bins(self) -> Bins | None:
-        return bins_of(self.__dict__.get("bins_"))
+        edges = self.__dict__.get("bins_")
+        return None if edges is None else bins_of(edges)
 
     def _fitted_width(self) -> int:
         """Features of the rows that the first layer's weights are for."""

@@ -44,7 +44,8 @@ class Bins:
 
     def starts(self, first: int) -> list[int]:
         """Where among the inputs those of each encoded feature begin, if the first of all is at a place."""
-        return [first + sum(len(own) for own in self.edges[:j]) for j in self.features]
+        sizes = [len(own) for own in self.edges]
+        return (first + np.cumsum(sizes, dtype=int) - sizes)[self.features].tolist()
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Inputs with what is added behind them, in NumPy."""
@@ -79,16 +80,14 @@ class Bins:
         return sources, lower, np.concatenate([np.diff(edges) for edges in own] or [np.zeros(0)])
 
 
-def bins_of(edges: Sequence[Any] | None) -> Bins | None:
-    """Bins with these edges, which are not written to any more; None for none.
+def bins_of(edges: Sequence[Any]) -> Bins:
+    """Bins with these edges, which are not written to any more.
 
     Raises
     ------
     ValueError
         For edges that are no bins.
     """
-    if edges is None:
-        return None
     own = tuple(np.array(one, np.float64) for one in edges)
     for j, one in enumerate(own):
         if one.ndim != 1 or len(one) == 1 or not np.isfinite(one).all() or (np.diff(one) <= 0).any():

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from jitmlp.engine.bins import learn_bins
+from jitmlp.estimators.parameters import table_of
 
-LEAST = 3  # that can be asked for
 # 'auto': more bins are better where columns are few, and cost as much as columns are many (docs/performance.md, Tables)
 AUTO_INPUTS, AUTO_LEAST, AUTO_MOST = 512, 8, 96
-ALLOWED = [Interval(Integral, LEAST, None, closed="left"), StrOptions({"auto"}), None, tuple, list]
-
-
-def _is_one(given: Any) -> bool:
-    if isinstance(given, Integral):
-        return int(given) >= LEAST
-    return given is None or (isinstance(given, str) and given == "auto")
+OF_A_MEMBER = [*table_of("MLPClassifier")["numeric_bins"].allowed, StrOptions({"auto"})]
+ALLOWED = [*OF_A_MEMBER, tuple, list]
 
 
 def bins_of_members(given: Any, n_members: int, n_columns: int) -> list[int | None]:
@@ -28,12 +22,13 @@ def bins_of_members(given: Any, n_members: int, n_columns: int) -> list[int | No
     Raises
     ------
     ValueError
-        For what is none of the allowed, or a tuple of something else.
+        For a tuple of nothing, or of something that no member can have.
     """
     in_turn = list(given) if isinstance(given, (tuple, list)) else [given]
-    if not in_turn or not all(map(_is_one, in_turn)):
-        allowed = f"an int >= {LEAST}, 'auto' or None, or a tuple of these, which the members have in turn"
-        raise ValueError(f"numeric_bins must be {allowed}, got {given!r}")
+    if not in_turn:
+        raise ValueError(f"numeric_bins must have an entry for one member at least, got {given!r}")
+    for one in in_turn:
+        validate_parameter_constraints({"numeric_bins": OF_A_MEMBER}, {"numeric_bins": one}, "every member")
     auto = min(max(AUTO_INPUTS // max(n_columns, 1), AUTO_LEAST), AUTO_MOST)
     found = [auto if isinstance(one, str) else one if one is None else int(one) for one in in_turn]
     return [found[number % len(found)] for number in range(n_members)]
