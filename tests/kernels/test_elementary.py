@@ -37,6 +37,14 @@ CASES = {
         3.5,
         3.5,
     ),
+    "tanh_log1p_exp": (
+        elementary.tanh_log1p_exp,
+        lambda x: mpmath.tanh(mpmath.log1p(mpmath.exp(x))),
+        (-80.0, 80.0),
+        (-600.0, 600.0),
+        3.5,
+        3.5,
+    ),
 }
 
 

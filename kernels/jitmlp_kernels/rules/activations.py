@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jitmlp_kernels.rules.rule import Rule
 from jitmlp_kernels.trace.dual import derivative
-from jitmlp_kernels.trace.elementary import erf, exp, log1p_exp, logistic, normal_cdf, tanh
+from jitmlp_kernels.trace.elementary import erf, exp, log1p_exp, logistic, normal_cdf, tanh, tanh_log1p_exp
 from jitmlp_kernels.trace.functions import where
 
 
@@ -135,7 +135,7 @@ ACTIVATIONS = (
         source="Hendrycks & Gimpel 2016, section 2",
     ),
     ActivationRule("softplus", lambda z, p: log1p_exp(z), formula="log(1 + exp(z))", source="Dugas et al. 2001"),
-    ActivationRule("mish", lambda z, p: z * tanh(log1p_exp(z)), formula="z tanh(log(1 + exp(z)))", source="Misra 2019"),
+    ActivationRule("mish", lambda z, p: z * tanh_log1p_exp(z), formula="z tanh(log(1 + exp(z)))", source="Misra 2019"),
     ActivationRule("exp", lambda z, p: exp(z), lambda a, p: a, "exp z", "log link of the Poisson loss"),
     ActivationRule("erf", lambda z, p: erf(z), formula="erf z", source="Abramowitz & Stegun 7.1.1"),
     ActivationRule(
