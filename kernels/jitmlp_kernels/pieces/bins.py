@@ -1,4 +1,8 @@
-"""Piecewise-linear encoding of numbers: behind a row's inputs, how far each value lies in each of its feature's bins."""
+"""Piecewise-linear encoding of numbers: behind a row's inputs, how far each value lies in each of its feature's bins.
+
+For networks that need all inputs as they are: dropped, rounded, or with embeddings' deltas. Others go by
+:mod:`jitmlp_kernels.pieces.knots`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ BINS = record(
     target=ADDRESS,  # inputs
     row=INT,
     n_features=INT,  # that are encoded
-    places=ADDRESS,  # int64 [feature][4]: its place, the place of its parts, of its edges in the tables, parts
+    places=ADDRESS,  # int64 [feature][4]: its place, the place of its rank, of its edges in the tables, parts
     edges=ADDRESS,  # of each feature in whole vectors, filled up with zeros
     slopes=ADDRESS,  # likewise
     sizes=ADDRESS,  # [feature][2]: of a whole part, and what the sum of the parts is multiplied by
@@ -20,10 +24,10 @@ BINS = record(
 
 @kernel(BINS)
 def encode_numbers(m, job, unit, op):
-    """Parts and ranks of the group's rows.
+    """Ranks and parts of the group's rows.
 
-    Features follow each other: what a feature's last vector of parts writes behind them is written over by its rank and by
-    the next feature, and behind the last one are zeros.
+    Features follow each other: what a feature's last vector of parts writes behind them is written over by the next one,
+    and behind the last one are zeros.
     """
     row, lanes = op.row, m.lanes
     target = op.target.cast(m.dtype).at(unit.place * row)
@@ -41,7 +45,7 @@ def encode_numbers(m, job, unit, op):
                 part = (value - m.load(edges.at(at))) * m.load(slopes.at(at))
                 part = where(part < 0.0, 0.0, part)
                 part = where(part < whole, part, whole)
-                m.store(part, to.at(place + i * lanes))
+                m.store(part, to.at(place + 1 + i * lanes))
                 total.set(total.get() + part)
             rank = m.sum_lanes(total.get()) * m.read(sizes.at(k * 2 + 1)) - 1.5
-            m.write(rank, to.at(place + n_parts))
+            m.write(rank, to.at(place))

@@ -96,6 +96,8 @@ def sort_entries(m, job, unit, op, element, index):
 class SparseProduct:
     """The gradients of tiles, over the sorted entries; stands where ``tiles.Product`` does."""
 
+    downwards = False
+
     def __init__(self, m, job, unit, op):
         self.m, self.zeros = m, job.zeros.cast(m.dtype)
         self.deltas, self.deltas_row = op.deltas.cast(m.dtype), op.deltas_row

@@ -34,6 +34,7 @@ WEIGHTS = record(
     first_strip=INT,  # index of the layer's first strip of TILE_ROWS rows
     prefetch=INT,  # whether its tiles ask for the next mini-batch's rows meanwhile
     slots=INT,  # of the optimizer's state
+    knots=ADDRESS,  # a record of its own, where numbers in bins are inputs
 )
 
 
@@ -104,12 +105,12 @@ class Tiles:
         self.penalties, self.squares = (a.cast(np.float64) for a in (job.penalties, job.squares))
         self.penalties = self.penalties.at(unit.epoch * job.n_penalties)
 
-    def each(self, visit):
+    def each(self, visit, downwards=False):
         """``visit(i, j, width)`` for each tile: its first row, first panel, and how many panels it has."""
 
         def strip(j, width):
             for i in self.m.loop(self.first, self.last, TILE_ROWS):
-                visit(i, j, width)
+                visit(self.first + self.last - TILE_ROWS - i if downwards else i, j, width)
 
         by_pairs(self.m, self.panels, strip)
 
@@ -125,6 +126,8 @@ class Tiles:
 
 class Product:
     """The gradients of tiles: activations transposed times deltas, over the rows of the block."""
+
+    downwards = False  # whether tiles are asked for from the last row to the first
 
     def __init__(self, m, job, unit, op):
         self.m, self.rows = m, unit.n_rows

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitmlp_kernels.pieces.bfloat16 import RoundedProduct
+from jitmlp_kernels.pieces.knots import KnotProduct
 from jitmlp_kernels.pieces.product import Block
 from jitmlp_kernels.pieces.records import (
     ADDRESS,
@@ -56,7 +57,13 @@ def exchanged_scale(m, job, unit, op):
 
 
 # by what of the inputs is multiplied, or in what precision
-GRADIENTS = {"all": Product, "some": SomeRows, "entries": SparseProduct, "bfloat16": RoundedProduct}
+GRADIENTS = {
+    "all": Product,
+    "some": SomeRows,
+    "entries": SparseProduct,
+    "knots": KnotProduct,
+    "bfloat16": RoundedProduct,
+}
 
 
 @kernel(WEIGHTS)
@@ -81,7 +88,7 @@ def step_weights(m, job, unit, op, optimizer, l1, inputs):
         gradients.into(i, j, width, zeros, place, ahead.next())
         finish(i, j, width, place)
 
-    tiles.each(visit)
+    tiles.each(visit, gradients.downwards)
 
 
 @kernel(WEIGHTS)
@@ -96,7 +103,7 @@ def accumulate_weights(m, job, unit, op, inputs):
         row, panel = (m.choose(later, stride, 0) for stride in (m.whole(m.lanes), tiles.panel))
         gradients.into(i, j, width, Block(init, row, panel), Block(c, m.lanes, tiles.panel))
 
-    tiles.each(visit)
+    tiles.each(visit, gradients.downwards)
 
 
 @kernel(WEIGHTS)

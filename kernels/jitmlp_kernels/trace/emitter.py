@@ -31,6 +31,7 @@ from jitmlp_kernels.trace.values import (
     Lanes,
     Mask,
     Whole,
+    call_intrinsic,
     constant,
     type_name,
 )
@@ -183,6 +184,10 @@ class Emitter:
         """A whole number with a bit for each lane, the first one lowest: whether it is not zero, NaN included."""
         mask = self.builder.bitcast((lanes != 0.0).value, ir.IntType(self.lanes))
         return Whole(self.builder, self.builder.zext(mask, INT64))
+
+    def count_bits(self, number):
+        """How many bits of a whole number are set."""
+        return call_intrinsic("ctpop", number)
 
     def lane(self, lanes, number):
         """The number in one lane."""

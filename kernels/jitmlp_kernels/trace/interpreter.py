@@ -168,6 +168,10 @@ class Interpreter:
         """A whole number with a bit for each lane, the first one lowest: whether it is not zero, NaN included."""
         return sum(1 << int(i) for i in np.flatnonzero(lanes))
 
+    def count_bits(self, number):
+        """How many bits of a whole number are set."""
+        return int(number).bit_count()
+
     def lane(self, lanes, number):
         """The number in one lane."""
         return lanes[number]

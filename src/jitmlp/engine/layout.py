@@ -20,6 +20,7 @@ from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks, whose buffers stay in the cache
 FIRST_STRIP_COST = 1.5  # of a layer's first strip beside the others: the biases go with it
+KNOT_STRIP_COST = 0.3  # of a strip of parts of bins
 
 
 def up(number: int, multiple: int) -> int:
@@ -72,6 +73,18 @@ class LookupPlace:
     gradients: int = 0
     input_deltas: int = 0
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # of each category among the inputs
+
+
+@dataclass
+class KnotsPlace:
+    """Where it lies what numbers in bins add at their knots, and between which knots those of a mini-batch are."""
+
+    values: int  # [panel][knot][lane]
+    knots: int  # int32 [row][feature]
+    fractions: int  # [row][feature]
+    ends: int = 0  # int32 [slot][bin]
+    entry_rows: int = 0  # int32 [slot][row]
+    entry_fractions: int = 0
 
 
 @dataclass
@@ -135,6 +148,7 @@ class Layout:
     keep_preactivations: bool = False
     layers: list[LayerPlace] = field(default_factory=list)
     lookup: LookupPlace | None = None
+    knots: KnotsPlace | None = None
 
     def __post_init__(self) -> None:
         itemsize = self.model.dtype.itemsize
@@ -197,8 +211,10 @@ class Layout:
         count = max(self.block_rows if self.training else 0, self.n_threads * GROUP_ROWS)
         # the last embedding, and the last feature's bins, are written in whole vectors
         room = self.lanes if self.lookup or self.model.bins else 0
-        row = self.inputs_row = self._row(self.model.n_inputs + room)
+        row = self.inputs_row = self._row(self.model.n_multiplied + room)
         inputs = take(count * row)
+        if self.model.interpolates:
+            self._book_knots(count)
         if self.lookup is not None and self.training:
             self.lookup.input_deltas = take(count * row)
             waits = self.accumulates
@@ -226,6 +242,18 @@ class Layout:
         self.scratch = take(self.scratch_stride * self.n_threads)
         self.status = take(self.arena.line * self.n_threads)
 
+    def _book_knots(self, count: int) -> None:
+        take, bins = self.arena.take, self.model.bins
+        assert bins is not None
+        n = len(bins.features)
+        self.knots = KnotsPlace(
+            take(self.layers[0].panels * bins.n_added * self.lanes), take(count * n), take(count * n)
+        )
+        if self.training:  # two threads may own weights of one feature
+            slots = n + self.n_threads
+            self.knots.ends = take(slots * bins.most_parts)
+            self.knots.entry_rows, self.knots.entry_fractions = (take(slots * self.block_rows) for _ in range(2))
+
     def _book_words(self, count: int) -> None:
         take, halves = self.arena.take, (count + 1) // 2
         for place in self.layers:
@@ -252,9 +280,11 @@ class Layout:
         ndarray of int64, shape (n_threads, n_layers, 2)
         """
         costs, places = [], []
+        interpolated = self.model.n_multiplied if self.model.interpolates else self.layers[0].fan_in_padded
         for l, place in enumerate(self.layers):
             for i in range(0, place.fan_in_padded, TILE_ROWS):
-                costs.append(place.panels * (FIRST_STRIP_COST if i == 0 else 1.0))
+                cost = FIRST_STRIP_COST if i == 0 else KNOT_STRIP_COST if l == 0 and i >= interpolated else 1.0
+                costs.append(place.panels * cost)
                 places.append((l, i))
         middle = np.cumsum(costs) - np.asarray(costs) / 2
         owner = np.minimum(middle * n_threads / sum(costs), n_threads - 1).astype(int)

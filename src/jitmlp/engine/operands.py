@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from jitmlp.engine.layout import Layout, LookupPlace
+from jitmlp.engine.layout import KnotsPlace, Layout, LookupPlace
 from jitmlp.model.bins import RANK_RANGE, Bins
 from jitmlp.model.model import Embedding
 from jitmlp_kernels.pieces.batch_norm import D_BETA, D_GAMMA
+from jitmlp_kernels.pieces.knots import KNOTS, PANELS
+from jitmlp_kernels.pieces.records import new
+
+CACHED = 2**14  # bytes of what numbers add at their knots that are used for all rows of a group before others
 
 
 class Operands:
@@ -57,36 +61,70 @@ class Operands:
             "layer": 0,
             "rate": layout.model.input_dropout,
         }
-        self.bin_tables: tuple[np.ndarray, ...] = ()
+        self.bin_tables: tuple[np.ndarray, ...] = ()  # kept alive
+        self.knots: dict[str, Any] | None = None
+        if layout.knots is not None:
+            self._set_knots(layout, layout.knots)
         self.layers = [LayerOperands(self, layout, l) for l in range(len(layout.layers))]
         if layout.lookup is not None and layout.model.embedding is not None:
             self._set_lookup(layout, layout.lookup, layout.model.embedding)
-        if layout.model.bins is not None:
+        if layout.model.bins is not None and layout.knots is None:
             self._set_bins(layout, layout.model.bins)
 
     def _set_bins(self, layout: Layout, bins: Bins) -> None:
         """Those of the call that adds numbers' places in their bins to the inputs."""
-        own, lanes, dtype = [bins.edges[j] for j in bins.features], layout.lanes, layout.model.dtype
-        counts = np.array([len(edges) - 1 for edges in own], np.int64)
-        widths = -(-counts // lanes) * lanes
-        firsts = np.cumsum(widths) - widths
-        starts = np.array(bins.starts(layout.model.n_read), np.int64)
-        places = np.column_stack([np.array(bins.features, np.int64), starts, firsts, counts])
-        lower, slopes = np.zeros((2, int(widths.sum())), dtype)
-        sizes = np.zeros((len(own), 2), dtype)
-        for edges, first, count, size in zip(own, firsts, counts, sizes):
-            whole = (count + 1) ** -0.5
-            lower[first : first + count] = edges[:-1]
-            slopes[first : first + count] = whole / np.diff(edges)
-            size[:] = whole, RANK_RANGE / (count * whole)
-        self.bin_tables = places, lower, slopes, sizes  # kept alive
+        counts, starts, tables = _bin_tables(bins, layout, behind_edges=0.0)
+        features, lower, slopes, wholes = tables
+        for first, count, whole in zip(features[:, 2], counts, wholes):
+            slopes[first : first + count] *= whole
+        features[:, 1] = starts + layout.model.n_read
+        sizes = np.column_stack([wholes, RANK_RANGE / (counts * wholes)]).astype(layout.model.dtype)
+        self.bin_tables = features, lower, slopes, sizes
         addresses = (table.ctypes.data for table in self.bin_tables)
         self.bins = {
             "target": self.at(layout.layers[0].inputs),
             "row": layout.layers[0].inputs_row,
-            "n_features": len(own),
+            "n_features": len(counts),
             **dict(zip(("places", "edges", "slopes", "sizes"), addresses)),
         }
+
+    def _set_knots(self, layout: Layout, place: KnotsPlace) -> None:
+        """Those of the calls that interpolate between knots, and the record of them that the weights' calls have."""
+        model, first, at = layout.model, layout.layers[0], self.at
+        assert model.bins is not None
+        counts, starts, tables = _bin_tables(model.bins, layout, behind_edges=np.inf)
+        features, lower, slopes, wholes = tables
+        rows = np.full((first.fan_in_padded - model.n_read, 2), -1, np.int64)
+        for number, (start, count) in enumerate(zip(starts, counts)):
+            rows[start : start + count + 1, 0] = number
+            rows[start : start + count + 1, 1] = np.arange(-1, count)  # the rank, and the parts
+        sizes = np.column_stack([wholes, RANK_RANGE / counts]).astype(model.dtype)
+        tables = dict(features=features, rows=rows, edges=lower, slopes=slopes, sizes=sizes)
+        panel = first.fan_in_padded * layout.lanes
+        self.knots = {
+            **{name: table.ctypes.data for name, table in tables.items()},
+            "n_features": len(counts),
+            "n_plain": model.n_read,
+            "inputs": at(first.inputs),
+            "inputs_row": first.inputs_row,
+            "knots": at(place.knots),
+            "fractions": at(place.fractions),
+            "weights": at(first.weights + model.n_read * layout.lanes),
+            "panel": panel,
+            "panels": first.panels,
+            "values": at(place.values),
+            "values_panel": model.bins.n_added * layout.lanes,
+            "together": max(1, CACHED // (PANELS * layout.lanes * model.dtype.itemsize * model.bins.most_parts)),
+            "linear": at(first.linear),
+            "linear_row": first.row,
+            "ends": at(place.ends),
+            "ends_row": model.bins.most_parts,
+            "entry_rows": at(place.entry_rows),
+            "entry_fractions": at(place.entry_fractions),
+            "entries_row": layout.block_rows,
+        }
+        self.knots_record = new(KNOTS, **self.knots)
+        self.bin_tables = *tables.values(), self.knots_record
 
     def _set_lookup(self, layout: Layout, place: LookupPlace, embedding: Embedding) -> None:
         """Those of the calls that look categories up, and train what they find."""
@@ -115,6 +153,30 @@ class Operands:
         self.input_dropout_backward = {**self.input_dropout, **deltas}
 
 
+def _bin_tables(bins: Bins, layout: Layout, behind_edges: float) -> tuple[np.ndarray, np.ndarray, tuple]:
+    """What the kernels know of encoded features.
+
+    Returns
+    -------
+    counts, starts : ndarray of int64
+        Parts of each feature, and the place of its rank behind the inputs.
+    tables : tuple of ndarray
+        Of each feature its place among the inputs, that of its rank, that of its edges in the tables, and its parts; the
+        lower edges of all parts, in whole vectors filled up with ``behind_edges``; one over their widths; the size of a
+        feature's whole part.
+    """
+    own, lanes, dtype = [bins.edges[j] for j in bins.features], layout.lanes, layout.model.dtype
+    counts = np.array([len(edges) - 1 for edges in own], np.int64)
+    widths = -(-counts // lanes) * lanes
+    firsts, starts = np.cumsum(widths) - widths, np.array(bins.starts(0), np.int64)
+    features = np.column_stack([np.array(bins.features, np.int64), starts, firsts, counts])
+    lower, slopes = np.full(int(widths.sum()), behind_edges, dtype), np.zeros(int(widths.sum()), dtype)
+    for edges, first, count in zip(own, firsts, counts):
+        lower[first : first + count] = edges[:-1]
+        slopes[first : first + count] = 1 / np.diff(edges)
+    return counts, starts, (features, lower, slopes, (counts + 1.0) ** -0.5)
+
+
 class LayerOperands:
     """The operands of one layer's calls."""
 
@@ -133,7 +195,7 @@ class LayerOperands:
             "init_panel": lanes,
             "c": at(place.linear),
             "c_row": place.row,
-            "depth": place.fan_in,
+            "depth": place.fan_in if l else layout.model.n_multiplied,
         }
         self.activation = {
             "source": at(place.preactivations),
@@ -173,6 +235,7 @@ class LayerOperands:
             "first_strip": place.first_strip,
             "prefetch": l == 0,
             "slots": layout.slots,
+            "knots": 0 if l or operands.knots is None else operands.knots_record.ctypes.data,
         }
         self.norms = {
             "weights": at(place.weights),

@@ -16,7 +16,7 @@ from jitmlp.engine.data import DENSITIES, Kind
 from jitmlp.engine.operands import LayerOperands, Operands
 from jitmlp.model.model import Layer, Model
 from jitmlp_kernels.link.pieces import Piece, link, piece
-from jitmlp_kernels.pieces import batch_norm, bins, embedding, gather, rows, vectors, weights
+from jitmlp_kernels.pieces import batch_norm, bins, embedding, gather, knots, rows, vectors, weights
 from jitmlp_kernels.pieces.bfloat16 import pack_columns, pack_rows, pack_weights, rounded_product
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
@@ -152,6 +152,8 @@ def leaves_out_zeros(model: Model, kind: Kind) -> bool:
 
 def _inputs_way(model: Model, kind: Kind) -> str:
     """What of the inputs the first layer multiplies: see ``GRADIENTS``."""
+    if model.interpolates:
+        return "knots"
     if _entries(model, kind):
         return "entries"
     return "some" if leaves_out_zeros(model, kind) else _products(model)
@@ -178,7 +180,9 @@ def _read_inputs(program: Program, model: Model, places: Operands, kind: Kind) -
             contiguous=kind.contiguous,
             normalize=normalize,
         )
-    if model.bins is not None:
+    if model.interpolates:
+        program.call(knots.find_knots, places.knots)
+    elif model.bins is not None:
         program.call(bins.encode_numbers, places.bins)
 
 
@@ -189,6 +193,8 @@ def _find_inputs(program: Program, model: Model, places: Operands, kind: Kind) -
         program.call(sort_entries, places.layers[0].weights, **_entries(model, kind))
     elif way == "some":
         program.call(find_rows, places.layers[0].weights)
+    elif way == "knots":
+        program.call(knots.sort_knots, places.layers[0].weights)
 
 
 def _read_targets(program: Program, places: Operands, kind: Kind) -> None:
@@ -222,6 +228,8 @@ def _forward(
             program.call(rounded_product, place.rounded_forward)
         else:
             program.call(product, place.forward)
+        if l == 0 and model.interpolates:
+            program.call(knots.add_values, places.knots)
         if layer.batch_norm:
             if training:
                 program.phase(by_rows=False)
@@ -312,16 +320,19 @@ def _update(program: Program, model: Model, places: Operands, kind: Kind, optimi
         for l, place in enumerate(places.layers):
             if plan.trains(l)[0]:
                 program.call(weights.limit_norms, place.norms)
+    _follow_weights(program, model, places, [l for l in range(len(model.layers)) if plan.trains(l)[0]])
+
+
+def _follow_weights(program: Program, model: Model, places: Operands, layers: Iterable[int]) -> None:
+    """What follows from the weights of some layers, in a phase of its own: of all threads' weights."""
     if model.bfloat16:
-        _pack_weights(program, places, [l for l in range(len(model.layers)) if plan.trains(l)[0]])
-
-
-def _pack_weights(program: Program, places: Operands, layers: Iterable[int]) -> None:
-    """Layers' weights as words of two bfloat16, in a phase of its own: of all threads' weights."""
-    program.phase(by_rows=False)
-    for l in layers:
-        for packed in places.layers[l].packed:
-            program.call(pack_weights, packed)
+        program.phase(by_rows=False)
+        for l in layers:
+            for packed in places.layers[l].packed:
+                program.call(pack_weights, packed)
+    elif model.interpolates and 0 in layers:
+        program.phase(by_rows=False)
+        program.call(knots.set_values, places.knots)
 
 
 def _accumulate(program: Program, model: Model, places: Operands, kind: Kind, plan: Plan) -> None:
@@ -396,10 +407,10 @@ def touching_program(model: Model, places: Operands) -> Program:
     return program
 
 
-def packing_program(model: Model, places: Operands) -> Program:
-    """All weights as words of two bfloat16."""
+def following_program(model: Model, places: Operands) -> Program:
+    """What follows from weights that have been loaded."""
     program = Program(model.dtype)
-    _pack_weights(program, places, range(len(model.layers)))
+    _follow_weights(program, model, places, range(len(model.layers)))
     return program
 
 

@@ -21,8 +21,8 @@ from jitmlp.engine.operands import Operands
 from jitmlp.engine.program import (
     Plan,
     Program,
+    following_program,
     leaves_out_zeros,
-    packing_program,
     prediction_program,
     touching_program,
     training_program,
@@ -233,8 +233,8 @@ class Workspace:
                     self._running(place, RUNNING_MEAN)[...] = norm.mean
                     self._running(place, RUNNING_VARIANCE)[...] = norm.variance
                     self._running(place, RUNNING_INVERSE)[...] = 1 / np.sqrt(norm.variance + EPSILON)
-        if slot == 0 and self.model.bfloat16:
-            self._run_once(packing_program, n_threads=1)
+        if slot == 0 and (self.model.bfloat16 or self.model.interpolates):
+            self._run_once(following_program, n_threads=1)
 
     def clear_state(self) -> None:
         """Set the optimizer's state to its start, zero."""

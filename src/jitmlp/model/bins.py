@@ -1,6 +1,6 @@
 """Piecewise-linear encoding of numbers: how far a value lies in each of its feature's bins.
 
-A number ``x`` of a feature with edges ``e_0 < ... < e_T`` is, beside itself, ``T`` inputs more and its rank among them
+A number ``x`` of a feature with edges ``e_0 < ... < e_T`` is, beside itself, its rank and ``T`` inputs more
 
     part_t = min(max((x - e_t) / (e_{t+1} - e_t), 0), 1) / sqrt(T + 1),    rank = 3 mean_t(part_t sqrt(T + 1)) - 1.5
 
@@ -39,8 +39,13 @@ class Bins:
 
     @property
     def n_added(self) -> int:
-        """Inputs that there are more: the parts of each encoded feature, then its rank."""
+        """Inputs that there are more: the rank of each encoded feature, then its parts."""
         return sum(len(own) for own in self.edges)
+
+    @property
+    def most_parts(self) -> int:
+        """Of a feature."""
+        return max(len(own) for own in self.edges) - 1
 
     def starts(self, first: int) -> list[int]:
         """Where among the inputs those of each encoded feature begin, if the first of all is at a place."""
@@ -53,7 +58,7 @@ class Bins:
         for j in self.features:
             edges = np.asarray(self.edges[j], X.dtype)
             parts = np.clip((X[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1)
-            found += [parts / np.sqrt(len(edges)), RANK_RANGE * (parts.mean(axis=1, keepdims=True) - 0.5)]
+            found += [RANK_RANGE * (parts.mean(axis=1, keepdims=True) - 0.5), parts / np.sqrt(len(edges))]
         return np.hstack(found).astype(X.dtype)
 
     def unscaled(self, shift: np.ndarray, scale: np.ndarray) -> Bins:
@@ -67,8 +72,8 @@ class Bins:
         rows, bias = [weights[:first]], np.array(bias)
         for j, start in zip(self.features, self.starts(first)):
             n_parts = len(self.edges[j]) - 1
-            rank = weights[start + n_parts]
-            rows.append(weights[start : start + n_parts] / np.sqrt(n_parts + 1) + RANK_RANGE / n_parts * rank)
+            rank, own = weights[start], weights[start + 1 : start + 1 + n_parts]
+            rows.append(own / np.sqrt(n_parts + 1) + RANK_RANGE / n_parts * rank)
             bias -= RANK_RANGE / 2 * rank
         return np.concatenate(rows), bias
 

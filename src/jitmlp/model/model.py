@@ -136,6 +136,20 @@ class Model:
         return self.n_read + (self.bins.n_added if self.bins else 0)
 
     @property
+    def interpolates(self) -> bool:
+        """Whether numbers in bins are not inputs, but places between what they add to the units at two edges.
+
+        Not where all inputs are needed as they are: to be dropped or rounded, or for what embeddings learn.
+        """
+        needs_inputs = self.input_dropout or self.bfloat16 or self.embedding is not None
+        return bool(self.bins and self.bins.n_added and not needs_inputs)
+
+    @property
+    def n_multiplied(self) -> int:
+        """Inputs of the first layer that are multiplied by weights."""
+        return self.n_read if self.interpolates else self.n_inputs
+
+    @property
     def layer_units(self) -> tuple[int, ...]:
         """Inputs, units of every hidden layer, outputs."""
         return (self.n_inputs, *(layer.units for layer in self.layers))
