@@ -19,7 +19,8 @@ NUMBERS = X @ np.random.default_rng(0).normal(size=(64, 2))
 HIDDEN = [
     *[row.name for row in ROWS if row.hidden], Activation("leaky_relu", 0.3), Activation("elu", 0.5), Activation("swish", 2.0),
 ]  # fmt: skip
-OPTIONS = [{}, {"dtype": "float32"}, {"numeric_bins": 5, "normalize": "standard"}]
+OPTIONS = [{}, {"dtype": "float32"}, {"numeric_bins": 5, "normalize": "standard"}, {"normalize": "robust_clip"},
+           {"numeric_bins": 5, "normalize": "robust_clip"}]  # fmt: skip
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 SOURCE = """

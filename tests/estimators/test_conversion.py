@@ -85,6 +85,7 @@ def test_large_shifts_survive_in_float32():
         ({"activation": ("relu", "tanh"), "hidden_layer_sizes": (4, 4)}, "one activation among"),
         ({"activation": Activation(lambda x: x * x)}, "one activation among"),
         ({"out_activation": "logistic"}, "out_activation='softmax'"),
+        ({"normalize": "robust_clip"}, "clips as normalize='robust_clip'"),
     ],
 )
 def test_what_scikit_learn_has_not_is_refused_by_name(options, words):

@@ -13,6 +13,7 @@ from scipy import sparse
 
 import jitmlp
 from jitmlp import MLPClassifier, MLPRegressor
+from jitmlp.engine.normalization import NORMALIZATIONS
 from jitmlp_kernels.link.pieces import linked
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size`")
@@ -180,7 +181,7 @@ def test_a_number_found_bad_while_training_leaves_everything_as_it_was(row, bad,
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("normalize", ["minmax", "standard", "robust"])
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
 def test_a_number_found_bad_while_normalizing_leaves_everything_as_it_was(normalize, bad):
     spoiled = X / 100
     spoiled[37, -1] = bad
@@ -188,6 +189,19 @@ def test_a_number_found_bad_while_normalizing_leaves_everything_as_it_was(normal
     with pytest.raises(ValueError, match="Input X contains"):
         model.fit(spoiled, Y)
     assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sparse.csr_matrix])
+def test_what_is_clipped_is_searched_for_numbers_that_are_not_finite_and_takes_all_that_are(form, dtype):
+    model = MLPClassifier(**OPTIONS, normalize="robust_clip", dtype=dtype).fit(X / 100, Y)
+    for bad in (np.nan, np.inf, -np.inf):
+        spoiled = X / 100
+        spoiled[37, -1] = bad
+        with pytest.raises(ValueError, match="Input X contains"):
+            model.predict(form(spoiled))
+    found = [model.predict_proba(form(np.where(np.arange(X.shape[1]) == 3, big, X / 100))) for big in (1e9, 1e300)]
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 def sparse_forms():

@@ -28,6 +28,7 @@ MODELS = {
     "words": (MLPClassifier((6,), max_iter=3, random_state=0), X, np.array(["no", "perhaps", "yes"])[Y % 3]),
     "labels": (MLPClassifier((6,), max_iter=3, random_state=0), X, LABELS),
     "normalized": (MLPClassifier((6,), max_iter=3, random_state=0, normalize="standard", batch_norm=True), X, Y),
+    "clipped": (MLPClassifier((6,), max_iter=3, random_state=0, normalize="robust_clip"), X, Y),
     "in bins": (MLPClassifier((6,), max_iter=3, random_state=0, numeric_bins=4, normalize="minmax"), X, Y),
     "layers": (MLPClassifier((6, 4), max_iter=3, random_state=0, activation=(Activation("elu", 0.5), "tanh"), dropout=(0.1, 0.2, 0.0)), X, Y),
     "numbers": (MLPRegressor(hidden_layer_sizes=(6,), max_iter=3, random_state=0, loss="huber", solver="sgd", learning_rate="cosine"), X, X[:, 20]),

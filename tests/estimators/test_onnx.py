@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from jitmlp import Activation, MLPClassifier, MLPRegressor
+from jitmlp.engine.normalization import NORMALIZATIONS
 from jitmlp.estimators.onnx_export import ACTIVATIONS
 from jitmlp_kernels.rules.activations import ACTIVATIONS as ROWS
 
@@ -45,7 +46,7 @@ def test_every_activation_has_its_formula():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("normalize", [None, "standard", "minmax", "robust"])
+@pytest.mark.parametrize("normalize", [None, *NORMALIZATIONS])
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("activation", [row.name for row in ROWS if row.hidden])
 def test_activations_normalizations_and_dtypes(activation, batch_norm, normalize, dtype):

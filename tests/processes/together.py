@@ -34,7 +34,7 @@ BASE = dict(hidden_layer_sizes=(16, 8), shuffle=False, batch_size=BATCH, max_ite
 EQUAL = {
     "adam": {}, "momentum": dict(solver="sgd"), "penalties": dict(alpha=1.0, l1=0.01), "clipped": dict(clip_norm=0.1),
     "max-norm": dict(max_norm=0.5), "lbfgs": dict(solver="lbfgs", alpha=0.1), "standard": dict(normalize="standard"),
-    "minmax": dict(normalize="minmax"), "bins": dict(numeric_bins=6, normalize="standard"), "robust": dict(normalize="robust"), "balanced": dict(class_weight="balanced"),
+    "minmax": dict(normalize="minmax"), "bins": dict(numeric_bins=6, normalize="standard"), "robust": dict(normalize="robust"), "robust, clipped": dict(normalize="robust_clip", numeric_bins=6), "balanced": dict(class_weight="balanced"),
     "schedule": dict(learning_rate="cosine"), "invscaling": dict(solver="sgd", learning_rate="invscaling"),
     "layer rates": dict(layer_rates=(1.0, 0.5, 0.0)), "batch norm": dict(batch_norm=True, alpha=0.1),
     "batch norm, sgd": dict(batch_norm=True, solver="sgd", normalize="standard", activation="tanh"),

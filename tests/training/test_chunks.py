@@ -246,7 +246,8 @@ def test_what_chunks_cannot_do_is_refused():
         (lambda: MLPClassifier().fit(rows, sample_weight=WEIGHTS), "sample_weight must come with the chunks"),
         (lambda: MLPClassifier(solver="lbfgs").fit(rows), "needs all rows at once"),
         (lambda: MLPClassifier(early_stopping=True).fit(rows), "needs X_val and y_val"),
-        (lambda: MLPClassifier(normalize="robust").fit(rows), "needs whole columns"),
+        (lambda: MLPClassifier(normalize="robust").fit(rows), "normalize='robust' needs whole columns"),
+        (lambda: MLPClassifier(normalize="robust_clip").fit(rows), "'robust_clip' needs whole columns"),
         (lambda: MLPRegressor(loss="poisson").fit(chunked(X, X[:, 0])), "needs targets >= 0"),
     ):
         with pytest.raises(ValueError, match=message):

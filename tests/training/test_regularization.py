@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScaler, StandardScaler
 
 import reference
 from helpers import Constraints, Data, coefficient_table, make_network, pairs
@@ -177,7 +178,7 @@ def test_label_smoothing():
     assert two.loss_ == pytest.approx(-(target * two.predict_log_proba(X / 16)).sum(axis=1).mean(), rel=1e-5)
 
 
-SCALERS = {"minmax": MinMaxScaler, "standard": StandardScaler, "robust": RobustScaler}
+SCALERS = {"minmax": MinMaxScaler, "standard": StandardScaler, "robust": RobustScaler, "robust_clip": lambda: make_pipeline(RobustScaler(), FunctionTransformer(lambda z: z / np.sqrt(1 + (z / 3) ** 2)))}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", SCALERS)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from jitmlp_kernels.pieces.records import ADDRESS, INT, LINE, kernel, record
-from jitmlp_kernels.trace.functions import fma
+from jitmlp_kernels.trace.functions import clamp, fma, sqrt
 
 # What is read where it lies
 ELEMENTS = tuple(np.dtype(name) for name in "float32 float64 uint8 int8 uint16 int16 uint32 int32 uint64 int64".split())
 
 # Where the rows go. With ``normalize`` they become (x - shift) * scale, in float64: the shift of a
-# large number must not be rounded before it is subtracted.
+# large number must not be rounded before it is subtracted. "clipped" brings that to between -BOUND and BOUND.
+BOUND, LARGEST = 3.0, 1e150  # whose square is finite
 GATHER = record(target=ADDRESS, row=INT, units=INT, shift=ADDRESS, scale=ADDRESS, scratch=ADDRESS)
 
 
@@ -37,10 +38,25 @@ class Status:
         self.m.store(self.zeros.get(), self.pointer)
 
 
-def _scaled(m, values, op, offset):
-    """Normalized vector of float64 values at an index of the row."""
+def smooth_clip(x):
+    """``x / sqrt(1 + (x / BOUND)^2)`` of float64 numbers, which lies between ``-BOUND`` and ``BOUND``."""
+    x = clamp(x, -LARGEST, LARGEST)
+    return x / sqrt(fma(x * (1 / BOUND), x * (1 / BOUND), 1.0))
+
+
+def _scaled(values, shift, scale, normalize, note):
+    """Normalized float64 values; of what is clipped ``note`` gets 0, or NaN of what is not finite."""
+    scaled = (values - shift) * scale
+    if normalize != "clipped":
+        return scaled
+    note(scaled * 0.0)
+    return smooth_clip(scaled)
+
+
+def _scaled_vector(m, values, op, offset, normalize, status):
+    """Normalized vector of float64 values at an index of the row, in the network's dtype."""
     shift, scale = (m.load(a.cast(np.float64).at(offset)) for a in (op.shift, op.scale))
-    return m.round((values - shift) * scale)
+    return m.round(_scaled(values, shift, scale, normalize, lambda zeros: status.note(m.round(zeros))))
 
 
 def _gather(m, job, unit, op, element, data, row_bytes, column_bytes, contiguous, normalize):
@@ -60,7 +76,7 @@ def _gather(m, job, unit, op, element, data, row_bytes, column_bytes, contiguous
             def take(i, mask, begin=begin, to=to):
                 values = m.load_as(begin.at(i * lanes), wide, mask)
                 if normalize:
-                    values = _scaled(m, values, op, i * lanes)
+                    values = _scaled_vector(m, values, op, i * lanes, normalize, status)
                 if element.kind == "f":
                     status.note(values)
                 m.store(values, to.at(i * lanes))
@@ -74,7 +90,7 @@ def _gather(m, job, unit, op, element, data, row_bytes, column_bytes, contiguous
                 value = m.read_as(begin.byte(j * column_bytes), wide)
                 if normalize:
                     shift, scale = (m.read(a.cast(np.float64).at(j)) for a in (op.shift, op.scale))
-                    value = (value - shift) * scale
+                    value = _scaled(value, shift, scale, normalize, lambda zeros: status.note(m.spread(zeros)))
                 if element.kind == "f":
                     status.note(m.spread(value))
                 m.write(value, to.at(j))
@@ -90,7 +106,7 @@ def gather_inputs(m, job, unit, op, element, contiguous, normalize):
 @kernel(GATHER)
 def gather_targets(m, job, unit, op, element, contiguous):
     """Rows of targets, smoothed towards one half."""
-    _gather(m, job, unit, op, element, job.y, job.y_row, job.y_column, contiguous, False)
+    _gather(m, job, unit, op, element, job.y, job.y_row, job.y_column, contiguous, "")
     smoothing = job.smoothing
     row, units, lanes = op.row, op.units, m.lanes
     target = op.target.cast(m.dtype).at(unit.place * row)
@@ -175,7 +191,7 @@ def gather_csr(m, job, unit, op, element, index, normalize):
                     status.note(m.spread(float("inf")))
         if normalize:
             for i in m.loop(m.vectors(units)):
-                values = _scaled(m, m.load(scratch.at(i * m.lanes)), op, i * m.lanes)
+                values = _scaled_vector(m, m.load(scratch.at(i * m.lanes)), op, i * m.lanes, normalize, status)
                 status.note(values)
                 m.store(values, target.at(r * row + i * m.lanes))
     status.keep()

@@ -105,7 +105,7 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
         *(_pieces(_model(dtype, name, "log_loss", "softmax"), dense, OPTIMIZER_NAMES["adam"]) for name in activations),
         *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in plans for kind in kinds),
     ]
-    scalings = [None, Scaling(np.zeros(4), np.ones(4))] if everything else [None]
+    scalings = [None, *(Scaling(np.zeros(4), np.ones(4), clips) for clips in (False, True))] if everything else [None]
     for element, scaling in product(elements, scalings):
         model = replace(basic, scaling=scaling)
         for index, contiguous, density in LAYOUTS:

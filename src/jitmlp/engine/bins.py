@@ -40,8 +40,7 @@ def learn_bins(X: Any, n_bins: int, scaling: Scaling | None, n_numbers: int, dty
         part = columns[:, first : min(first + COLUMNS, n_numbers)]
         values = group.join(np.asarray(part.toarray() if sparse.issparse(part) else part, np.float64))
         if scaling is not None:
-            place = slice(first, first + values.shape[1])
-            values = (values - scaling.shift[place]) * scaling.scale[place]
+            values = scaling.of(slice(first, first + values.shape[1])).apply(values)
         for own in np.quantile(values, shares, axis=0).T:
             distinct = np.unique(own.astype(dtype))
             # what a bin's width is divided by must be finite

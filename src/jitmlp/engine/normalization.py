@@ -1,7 +1,7 @@
 """Normalization of the inputs, learned here and applied in the kernels' gather.
 
 No normalized copy of the data is made: every row becomes ``(x - shift) * scale`` on its
-way into the batch buffer, sparse rows too.
+way into the batch buffer, sparse rows too, and may be clipped there.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from jitmlp.engine.group import Group, current
+from jitmlp.model.model import Scaling
 
 CHUNK_BYTES = 2**24
-NORMALIZATIONS = ("minmax", "standard", "robust")
+NORMALIZATIONS = ("minmax", "standard", "robust", "robust_clip")
+QUANTILES = ("robust", "robust_clip")
 
 
 def _scale(spread: Any) -> np.ndarray:
@@ -39,7 +41,7 @@ def _fitted(scaler: Any, X: Any) -> Any:
 
 def _dense(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     n_samples, n_features = X.shape
-    if kind == "robust":  # quantiles need whole columns: a few at a time
+    if kind in QUANTILES:  # quantiles need whole columns: a few at a time
         parts = [RobustScaler().fit(X[:, part]) for part in _chunks(n_features, n_samples)]
         return np.hstack([p.center_ for p in parts]), 1 / np.hstack([p.scale_ for p in parts])
     scaler = _fitted(MinMaxScaler() if kind == "minmax" else StandardScaler(), X)
@@ -71,12 +73,12 @@ class Moments:
     Parameters
     ----------
     kind : {'minmax', 'standard'}
-        Quantiles, of 'robust', cannot be added up.
+        Quantiles, of 'robust' and 'robust_clip', cannot be added up.
     """
 
     def __init__(self, kind: str) -> None:
-        if kind == "robust":
-            raise ValueError("normalize='robust' needs whole columns, which chunks of rows are not; use 'standard'")
+        if kind in QUANTILES:
+            raise ValueError(f"normalize={kind!r} needs whole columns, which chunks of rows are not; use 'standard'")
         self.kind = kind
         self.found: list[tuple] = []
 
@@ -112,7 +114,7 @@ class Moments:
 
 def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """The same over the rows of all processes: sums and extremes are merged, quantiles taken of whole columns."""
-    if kind != "robust":
+    if kind not in QUANTILES:
         moments = Moments(kind)
         moments.add(X)
         return moments.scaling(group)
@@ -124,22 +126,23 @@ def _of_all(group: Group, kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.hstack([shift for shift, _ in parts]), np.hstack([scale for _, scale in parts])
 
 
-def learn_normalization(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and scale of every feature.
+def scaling_of(kind: str, shift: Any, scale: Any) -> Scaling:
+    """What a kind of normalization does with these."""
+    return Scaling(np.asarray(shift, np.float64), np.asarray(scale, np.float64), clips=kind == "robust_clip")
+
+
+def learn_normalization(kind: str, X: Any) -> Scaling:
+    """Shift and scale of every feature, float64.
 
     Parameters
     ----------
-    kind : {'minmax', 'standard', 'robust'}
-        To [0, 1]; to mean 0 and deviation 1; to median 0 and interquartile range 1.
+    kind : {'minmax', 'standard', 'robust', 'robust_clip'}
+        To [0, 1]; to mean 0 and deviation 1; to median 0 and interquartile range 1; the same, and clipped smoothly.
     X : ndarray or CSR matrix of shape (n_samples, n_features)
-
-    Returns
-    -------
-    shift, scale : ndarray of shape (n_features,), float64
     """
     group = current()
     if not group.is_alone:
         shift, scale = _of_all(group, kind, X)
     else:
         shift, scale = _sparse(kind, X) if sparse.issparse(X) else _dense(kind, X)
-    return np.asarray(shift, np.float64), np.asarray(scale, np.float64)
+    return scaling_of(kind, shift, scale)

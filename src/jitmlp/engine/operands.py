@@ -73,8 +73,7 @@ class Operands:
 
     def _set_bins(self, layout: Layout, bins: Bins) -> None:
         """Those of the call that adds numbers' places in their bins to the inputs."""
-        counts, starts, tables = _bin_tables(bins, layout, behind_edges=0.0)
-        features, lower, slopes, wholes = tables
+        counts, starts, (features, lower, slopes, wholes) = _bin_tables(bins, layout, behind_edges=0.0)
         for first, count, whole in zip(features[:, 2], counts, wholes):
             slopes[first : first + count] *= whole
         features[:, 1] = starts + layout.model.n_read
@@ -92,8 +91,7 @@ class Operands:
         """Those of the calls that interpolate between knots, and the record of them that the weights' calls have."""
         model, first, at = layout.model, layout.layers[0], self.at
         assert model.bins is not None
-        counts, starts, tables = _bin_tables(model.bins, layout, behind_edges=np.inf)
-        features, lower, slopes, wholes = tables
+        counts, starts, (features, lower, slopes, wholes) = _bin_tables(model.bins, layout, behind_edges=np.inf)
         rows = np.full((first.fan_in_padded - model.n_read, 2), -1, np.int64)
         for number, (start, count) in enumerate(zip(starts, counts)):
             rows[start : start + count + 1, 0] = number

@@ -165,7 +165,7 @@ def _products(model: Model) -> str:
 
 
 def _read_inputs(program: Program, model: Model, places: Operands, kind: Kind) -> None:
-    normalize = model.scaling is not None
+    normalize = "" if model.scaling is None else "clipped" if model.scaling.clips else "scaled"
     if model.embedding is not None:
         program.call(embedding.gather_embedded, places.lookup, element=kind.element, index=kind.indices)
     elif kind.indices:

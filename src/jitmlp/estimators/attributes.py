@@ -20,10 +20,10 @@ batch_norm_ : list of list of ndarray of shape (fan_out,)
     Gamma, beta, running mean and running variance of every hidden layer; empty without
     ``batch_norm``.
 input_shift_, input_scale_ : ndarray of shape (n_features,) or None
-    With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``.
+    With ``normalize``, inputs become ``(x - input_shift_) * input_scale_``, and with 'robust_clip' are clipped then.
 bins_ : list of ndarray or None
     With ``numeric_bins``, the edges of each feature's bins, of numbers as ``normalize`` leaves them; an empty array for
-    one that is not encoded. ``coefs_[0]`` has rows for the features, then for each one that is encoded its parts and rank.
+    one that is not encoded. ``coefs_[0]`` has rows for the features, then for each one that is encoded its rank and parts.
 encoder_ : CategoryEncoder or None
     With ``categorical_features``, what the columns hold: ``is_categorical``, ``categories``, and ``transform(X)``, which
     gives the rows that ``coefs_[0]``, ``network_`` and exported networks are for.

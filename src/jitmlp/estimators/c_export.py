@@ -12,10 +12,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from jitmlp._version import __version__
-from jitmlp.estimators.conversion import formula_of, plain_bins, plain_parameters
+from jitmlp.estimators.conversion import clipping, formula_of, plain_bins, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.tasks import Multiclass, Regression
 from jitmlp.model.model import Layer
+from jitmlp_kernels.pieces.gather import BOUND
 from jitmlp_kernels.rules.activations import SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI
 
 # name: formula of the preactivation z, with p for the parameter; {f} is the suffix of math.h's functions
@@ -42,10 +43,18 @@ LAYER = """\
     for (i = 0; i < {fan_in}; i++)
         for (j = 0; j < {fan_out}; j++) {target}[j] += {source}[i] * {name}_w{l}[i * {fan_out} + j];
 """
-BINS = """\
+COPY = """\
     for (i = 0; i < {n_features}; i++) in[i] = x[i];
+"""
+CLIP = """\
+    for (i = 0; i < {n_features}; i++) {{
+        T z = (x[i] - {name}_shift[i]) * {name}_scale[i];
+        in[i] = z / hypot(1, z / {bound});
+    }}
+"""
+BINS = """\
     for (i = 0; i < {n_parts}; i++) {{
-        T part = (x[{name}_source[i]] - {name}_lower[i]) / {name}_width[i];
+        T part = (in[{name}_source[i]] - {name}_lower[i]) / {name}_width[i];
         in[{n_features} + i] = part < 0 ? 0 : part > 1 ? 1 : part;
     }}
 """
@@ -117,7 +126,14 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
     n = len(model.layers)
     widest = max(model.layer_units[1:-1], default=1)
     data, code = [], []
-    bins = plain_bins(estimator)
+    bins, scaling = plain_bins(estimator), clipping(estimator)
+    prepares = bins is not None or scaling is not None
+    if scaling is not None:
+        for which, values in (("shift", scaling.shift), ("scale", scaling.scale)):
+            data.append(f"static const T {name}_{which}[{len(values)}] = {_numbers(values, f)};\n")
+        code.append(CLIP.format(name=name, n_features=model.n_features, bound=BOUND))
+    elif prepares:
+        code.append(COPY.format(n_features=model.n_features))
     if bins is not None:
         sources, *tables = bins.parts()
         places = ", ".join(map(str, sources.tolist()))
@@ -128,7 +144,7 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
         code.append(BINS.format(name=name, n_features=model.n_features, n_parts=len(sources)))
     for l, layer in enumerate(model.layers):
         fan_in, fan_out = parameters.weights[l].shape
-        source = ("in" if bins is not None else "x") if l == 0 else f"h{(l - 1) % 2}"
+        source = ("in" if prepares else "x") if l == 0 else f"h{(l - 1) % 2}"
         target = "out" if l == n - 1 else f"h{l % 2}"
         for letter, values in (("w", parameters.weights[l]), ("b", parameters.biases[l])):
             data.append(f"static const T {name}_{letter}{l}[{values.size}] = {_numbers(values, f)};\n")
@@ -149,7 +165,7 @@ def to_c(estimator: Prediction, name: str = "model") -> str:
         + "".join(data)
         + "\n/* The network's outputs for one row: probabilities of a classifier, predictions of a regressor. */\n"
         + f"static inline void {name}_predict(const T *x, T *out)\n{{\n    int i, j;\n"
-        + (f"    T in[{parameters.weights[0].shape[0]}];\n" if bins is not None else "")
+        + (f"    T in[{parameters.weights[0].shape[0]}];\n" if prepares else "")
         + "".join(f"    T h{k}[{widest}];\n" for k in range(min(n - 1, 2)))
         + ("    T largest, sum;\n" if softmax else "")
         + body

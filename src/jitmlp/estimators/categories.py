@@ -10,6 +10,7 @@ from sklearn.utils.validation import _check_y, check_consistent_length, validate
 
 from jitmlp.engine.normalization import learn_normalization
 from jitmlp.estimators.columns import Columns, columns_of, is_words, words_of
+from jitmlp.model.model import Scaling
 
 
 def chosen_columns(given: Any, table: Columns) -> np.ndarray:
@@ -62,11 +63,13 @@ class CategoryEncoder:
     is_categorical : ndarray of bool, shape (n_features,)
     categories : list of ndarray
         Of each column that holds categories, in order: numbers, or words.
-    scaling : (shift, scale), optional
-        Numbers ``x`` become ``(x - shift) * scale``.
+    scaling : Scaling, optional
+        What numbers are brought to.
     """
 
-    def __init__(self, is_categorical: np.ndarray, categories: list[np.ndarray], scaling: Any = None) -> None:
+    def __init__(
+        self, is_categorical: np.ndarray, categories: list[np.ndarray], scaling: Scaling | None = None
+    ) -> None:
         self.is_categorical, self.categories, self.scaling = is_categorical, categories, scaling
         self._codes = [
             {word: code for code, word in enumerate(own.tolist())} if own.dtype == object else None
@@ -101,7 +104,8 @@ class CategoryEncoder:
 
     def description(self) -> list:
         """All that was learned, as numbers and words."""
-        scaling = None if self.scaling is None else [np.asarray(part).tolist() for part in self.scaling]
+        own = self.scaling
+        scaling = None if own is None else [own.shift.tolist(), own.scale.tolist(), own.clips]
         return [self.is_categorical.tolist(), [own.tolist() for own in self.categories], scaling]
 
     @classmethod
@@ -121,8 +125,9 @@ class CategoryEncoder:
         if sum(made.is_categorical) != len(found):
             raise ValueError("as many lists of categories as columns that hold them are needed")
         if scaling is not None:
-            made.scaling = tuple(np.array(part, np.float64) for part in scaling)
-            if any(part.shape != (made.n_numbers,) for part in made.scaling):
+            shift, scale, clips = scaling
+            made.scaling = Scaling(np.array(shift, np.float64), np.array(scale, np.float64), bool(clips))
+            if any(part.shape != (made.n_numbers,) for part in (made.scaling.shift, made.scaling.scale)):
                 raise ValueError("a shift and a scale for every column of numbers are needed")
         return made
 
@@ -160,7 +165,7 @@ class CategoryEncoder:
         values = np.ones(columns.shape, dtype)
         numbers = self._numbers(table)
         if self.scaling is not None:
-            numbers = (numbers - self.scaling[0]) * self.scaling[1]
+            numbers = self.scaling.apply(numbers)
         values[:, :n_numbers] = numbers
         columns[:, :n_numbers] = np.arange(n_numbers)
         first = n_numbers

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.model.bins import Bins
-from jitmlp.model.model import Layer
+from jitmlp.model.model import Layer, Scaling
 from jitmlp.model.parameters import Parameters
 
 HIDDEN = ("identity", "logistic", "tanh", "relu")
@@ -26,7 +26,7 @@ def plain_parameters(estimator: Prediction) -> Parameters:
     """Weights and biases that take the rows as they are: batch normalization and ``normalize`` folded into them.
 
     The first weights take what :meth:`Bins.parts` describes, of :func:`plain_bins`, behind the rows. With ``normalize`` in
-    float64, since a shift of large numbers is lost in float32.
+    float64, since a shift of large numbers is lost in float32. What is clipped cannot be folded: see :func:`clipping`.
     """
     parameters = estimator._fitted_parameters().folded()
     scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()
@@ -36,19 +36,25 @@ def plain_parameters(estimator: Prediction) -> Parameters:
     weights, biases = ([np.asarray(a, kind) for a in arrays] for arrays in (parameters.weights, parameters.biases))
     if bins is not None:
         weights[0], biases[0] = (array.astype(kind) for array in bins.of_parts(weights[0], biases[0]))
-    if scaling is not None:
+    if scaling is not None and not scaling.clips:
         n = len(scaling.scale)
         scaled = weights[0][:n] * scaling.scale[:, None]
         weights[0], biases[0] = np.concatenate([scaled, weights[0][n:]]), biases[0] - scaling.shift @ scaled
     return Parameters.of(weights, biases)
 
 
+def clipping(estimator: Prediction) -> Scaling | None:
+    """What is done with the rows before all else, where weights cannot do it."""
+    scaling = estimator._fitted_scaling()
+    return scaling if scaling is not None and scaling.clips else None
+
+
 def plain_bins(estimator: Prediction) -> Bins | None:
-    """The bins of the rows as they are; None where no feature has any."""
+    """The bins of the rows as they are, or as :func:`clipping` leaves them; None where no feature has any."""
     scaling, bins = estimator._fitted_scaling(), estimator._fitted_bins()
     if bins is None or not bins.features:
         return None
-    return bins if scaling is None else bins.unscaled(scaling.shift, scaling.scale)
+    return bins if scaling is None or scaling.clips else bins.unscaled(scaling.shift, scaling.scale)
 
 
 def formula_of(layer: Layer, formulas: Mapping[str, Any], method: str) -> Any:
@@ -101,6 +107,10 @@ def to_sklearn(estimator: Prediction) -> Any:
     if model.bins is not None:
         raise ValueError(
             "to_sklearn has no bins of numbers, which numeric_bins asks for; to_onnx, to_torch and to_c have"
+        )
+    if clipping(estimator) is not None:
+        raise ValueError(
+            "to_sklearn has nothing that clips as normalize='robust_clip'; to_onnx, to_torch and to_c have"
         )
     hidden, output = [layer.activation.name for layer in model.layers[:-1]], model.layers[-1].activation.name
     if len({*hidden}) > 1 or not {*hidden} <= {*HIDDEN}:

@@ -17,6 +17,7 @@ from jitmlp.estimators.conversion import formula_of
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.tasks import Multiclass, Regression
 from jitmlp.model.model import Layer
+from jitmlp_kernels.pieces.gather import BOUND, LARGEST
 from jitmlp_kernels.rules.activations import SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI
 
 OPSET, IR_VERSION = 18, 10
@@ -107,12 +108,20 @@ def _activate(g: Graph, z: str, layer: Layer) -> str:
     return formula_of(layer, ACTIVATIONS, "to_onnx")(g, z, layer.parameter)
 
 
+def _smooth_clip(g: Graph, z: str) -> str:
+    one, largest, least = (g.constant(number, np.float64) for number in (1, LARGEST, -LARGEST))
+    z = g.add("Max", g.add("Min", z, largest), least)
+    part = g.add("Div", z, g.constant(BOUND, np.float64))
+    return g.add("Div", z, g.add("Sqrt", g.add("Add", g.add("Mul", part, part), one)))
+
+
 def _network(g: Graph, estimator: Prediction, rows: str) -> str:
     """The outputs of the network for rows as the user has them."""
     model, parameters, scaling = estimator._fitted_model(), estimator._fitted_parameters(), estimator._fitted_scaling()
     if scaling is not None:  # in float64, as the kernels do it
         shifted = g.add("Sub", rows, g.constant(scaling.shift, np.float64))
-        rows = g.cast(g.add("Mul", shifted, g.constant(scaling.scale, np.float64)), g.dtype)
+        rows = g.add("Mul", shifted, g.constant(scaling.scale, np.float64))
+        rows = g.cast(_smooth_clip(g, rows) if scaling.clips else rows, g.dtype)
     parameters = parameters.folded()
     all_weights, biases = list(parameters.weights), list(parameters.biases)
     if model.bins is not None:

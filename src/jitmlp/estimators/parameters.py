@@ -362,7 +362,8 @@ PARAMETERS = (
         [StrOptions(set(NORMALIZATIONS)), None],
         f"{{{_names(NORMALIZATIONS)}}}, default=None",
         "Normalization of the inputs, learned in ``fit`` and applied to each row as it is read: to [0, 1]; to mean 0 "
-        "and deviation 1; to median 0 and interquartile range 1. Sparse data stays sparse.",
+        "and deviation 1; to median 0 and interquartile range 1; to the same and then by ``x / sqrt(1 + (x / 3)^2)`` to "
+        "between -3 and 3, which outliers cannot leave (Holzmüller, Grinsztajn & Steinwart 2024). Sparse data stays sparse.",
     ),
     _added(
         "categorical_features",

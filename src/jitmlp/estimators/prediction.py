@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from jitmlp._version import __version__
 from jitmlp.engine.data import Data
 from jitmlp.engine.inspection import NeuralNetwork
+from jitmlp.engine.normalization import scaling_of
 from jitmlp.engine.threads import available_threads
 from jitmlp.engine.workspace import NonFiniteInputs, Workspace
 from jitmlp.estimators.links import DocumentationLink
@@ -74,7 +75,11 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
 
     def _fitted_scaling(self) -> Scaling | None:
         shift = getattr(self, "input_shift_", None)
-        return None if shift is None else Scaling(np.asarray(shift, float), np.asarray(self.input_scale_, float))
+        return None if shift is None else scaling_of(self._normalized_by(), shift, self.input_scale_)
+
+    def _normalized_by(self) -> Any:
+        """The ``normalize`` of the fit."""
+        return self.__dict__.get("_normalize", self.normalize)
 
     def _fitted_bins(self) -> Bins | None:
         edges = self.__dict__.get("bins_")
@@ -157,7 +162,8 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         """All that a prediction depends on: what was chosen, and arrays, which are compared by identity."""
         norms = [vector for vectors in self.__dict__.get("batch_norm_") or () for vector in vectors]
         scaling = self.__dict__.get("input_shift_"), self.__dict__.get("input_scale_")
-        chosen = self.activation, self.__dict__.get("out_activation_"), self.__dict__.get("precision_")
+        fitted = (self.__dict__.get(name) for name in ("out_activation_", "precision_", "_normalize"))
+        chosen = self.activation, *fitted
         bins = self.__dict__.get("bins_") or ()
         return chosen, *self.coefs_, *self.intercepts_, *norms, *scaling, *bins
 

@@ -15,7 +15,7 @@ from jitmlp.engine.bins import learn_bins
 from jitmlp.engine.data import Data
 from jitmlp.engine.layout import Layout
 from jitmlp.engine.memory import check_memory
-from jitmlp.engine.normalization import learn_normalization
+from jitmlp.engine.normalization import learn_normalization, scaling_of
 from jitmlp.estimators.held_out import HeldOut, given_rows
 from jitmlp.estimators.prediction import Prediction
 from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, working_bytes
@@ -155,7 +155,7 @@ class Preparation(Prediction):
         elif survey is None:
             scaling = self._learn_scaling(X)
         else:
-            scaling = survey.scaling and Scaling(*survey.scaling)
+            scaling = survey.scaling and scaling_of(self.normalize, *survey.scaling)
         if not first:
             bins = self._fitted_bins()
         elif self.numeric_bins is None:
@@ -258,7 +258,7 @@ class Preparation(Prediction):
     def _learn_scaling(self, X: Any) -> Scaling | None:
         if self.normalize is None or self.categorical_features is not None:  # then numbers are scaled with the columns
             return None
-        return Scaling(*learn_normalization(self.normalize, X))
+        return learn_normalization(self.normalize, X)
 
     def _start(self, model: Model, first: bool, incremental: bool, random_state: Any, initial: Any) -> Start:
         """Parameters and history to begin from, drawn in scikit-learn's order or those of the last fit."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from jitmlp.estimators.conversion import formula_of, plain_bins, plain_parameters
+from jitmlp.estimators.conversion import clipping, formula_of, plain_bins, plain_parameters
 from jitmlp.estimators.prediction import Prediction
 
 
@@ -46,7 +46,9 @@ def to_torch(estimator: Prediction) -> Any:
 
     check_is_fitted(estimator)
     model, parameters = estimator._fitted_model(), plain_parameters(estimator)
-    modules, bins = [], plain_bins(estimator)
+    modules, bins, scaling = [], plain_bins(estimator), clipping(estimator)
+    if scaling is not None:
+        modules.append(_own("SmoothClip", scaling.shift, scaling.scale))
     if bins is not None:
         modules.append(_own("Bins", *bins.parts(), parameters.weights[0].dtype.name))
     for weights, bias, layer in zip(parameters.weights, parameters.biases, model.layers):

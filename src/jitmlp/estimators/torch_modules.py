@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from jitmlp_kernels.pieces.gather import BOUND
+
 
 class Bins(torch.nn.Module):
     """Rows with how far numbers lie in their bins behind them.
@@ -33,6 +35,29 @@ class Bins(torch.nn.Module):
         """Apply it."""
         parts = (x[:, self.sources] - self.lower) / self.widths
         return torch.cat([x, parts.clamp(0, 1)], dim=1)
+
+
+class SmoothClip(torch.nn.Module):
+    """Numbers ``z = (x - shift) * scale`` between -3 and 3, ``z / sqrt(1 + (z / 3)^2)``.
+
+    Parameters
+    ----------
+    shift, scale : ndarray
+        Of each column, float64 as the rows.
+    """
+
+    shift: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, shift: Any, scale: Any) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor(shift))
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        z = (x - self.shift) * self.scale
+        return z / torch.hypot(torch.ones_like(z), z / BOUND)
 
 
 class Swish(torch.nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitmlp.model.bins import Bins
+from jitmlp_kernels.pieces.gather import smooth_clip
 from jitmlp_kernels.rules.activations import ActivationRule
 from jitmlp_kernels.rules.losses import LossRule
 
@@ -43,14 +44,20 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Inputs become ``(x - shift) * scale``, feature by feature, as they are read."""
+    """Inputs become ``(x - shift) * scale``, feature by feature, as they are read; then they may be clipped smoothly."""
 
     shift: np.ndarray
     scale: np.ndarray
+    clips: bool = False
+
+    def of(self, columns: slice) -> Scaling:
+        """That of some features."""
+        return Scaling(self.shift[columns], self.scale[columns], self.clips)
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """The same in NumPy, in float64."""
-        return (np.asarray(X, np.float64) - self.shift) * self.scale
+        scaled = (np.asarray(X, np.float64) - self.shift) * self.scale
+        return smooth_clip(scaled) if self.clips else scaled
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from jitmlp.estimators.categories import chosen_columns
 from jitmlp.estimators.columns import Columns, columns_of, is_words, word, words_of
 from jitmlp.estimators.links import DocumentationLink
+from jitmlp_kernels.pieces.gather import smooth_clip
 
 SPARSE_BELOW = 0.2  # share of numbers that are not 0, up to which rows go through the network entry by entry
-
-
-def smooth_clip(x: np.ndarray, bound: float = 3.0) -> np.ndarray:
-    """``x / sqrt(1 + (x / bound)^2)``, which lies between ``-bound`` and ``bound``."""
-    return x / np.hypot(1.0, x / bound)
 
 
 class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
