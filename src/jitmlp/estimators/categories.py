@@ -52,6 +52,31 @@ def chosen_columns(given: Any, table: Columns) -> np.ndarray:
     return chosen
 
 
+def by_entries(numbers: np.ndarray, places: list[np.ndarray], sizes: list[int]) -> sparse.csr_array:
+    """Rows in which a category is one entry, behind the numbers: a 1 in its own column.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n_samples, n_numbers)
+    places : list of ndarray of shape (n_samples,)
+        Of each column of categories, which of its categories a row has, -1 for none.
+    sizes : list of int
+        How many categories each column has.
+    """
+    n, n_numbers = numbers.shape
+    columns = np.empty((n, n_numbers + len(places)), np.int32)
+    values = np.ones(columns.shape, numbers.dtype)
+    values[:, :n_numbers], columns[:, :n_numbers] = numbers, np.arange(n_numbers)
+    first = n_numbers
+    for k, (own, size) in enumerate(zip(places, sizes)):
+        columns[:, n_numbers + k] = np.where(own < 0, -1, first + own)
+        first += size
+    known = columns >= 0
+    ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+    index = np.int32 if ends[-1] <= np.iinfo(np.int32).max else np.int64  # the wider of both would be taken for both
+    return sparse.csr_array((values[known], columns[known].astype(index), ends.astype(index)), shape=(n, first))
+
+
 class CategoryEncoder:
     """Rows of a table to rows of a network, in which a category is one entry: that of its own column, which is 1.
 
@@ -160,22 +185,11 @@ class CategoryEncoder:
 
     def rows(self, table: Columns, dtype: Any) -> sparse.csr_array:
         """The network's rows, entries in the order of their columns."""
-        n, n_numbers = table.n_rows, self.n_numbers
-        columns = np.empty((n, n_numbers + len(self.categories)), np.int32)
-        values = np.ones(columns.shape, dtype)
         numbers = self._numbers(table)
         if self.scaling is not None:
             numbers = self.scaling.apply(numbers)
-        values[:, :n_numbers] = numbers
-        columns[:, :n_numbers] = np.arange(n_numbers)
-        first = n_numbers
-        for k, j in enumerate(np.flatnonzero(self.is_categorical)):
-            places = self._places(table.values[j], k)
-            columns[:, n_numbers + k] = np.where(places < 0, -1, first + places)
-            first += len(self.categories[k])
-        known = columns >= 0
-        ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-        return sparse.csr_array((values[known], columns[known], ends), shape=(n, self.width))
+        places = [self._places(table.values[j], k) for k, j in enumerate(np.flatnonzero(self.is_categorical))]
+        return by_entries(numbers.astype(dtype), places, [len(own) for own in self.categories])
 
     def transform(self, X: Any, dtype: Any = np.float64) -> sparse.csr_array:
         """The network's rows of a table.

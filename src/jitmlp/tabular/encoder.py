@@ -7,17 +7,16 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from jitmlp.estimators.categories import chosen_columns
+from jitmlp.estimators.categories import by_entries, chosen_columns
 from jitmlp.estimators.columns import Columns, columns_of, is_words, word, words_of
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp_kernels.pieces.gather import smooth_clip
 
-SPARSE_BELOW = 0.2  # share of numbers that are not 0, up to which rows go through the network entry by entry
+SPARSE_BELOW = 0.5  # share of numbers that are not 0, up to which rows by their entries take less memory
 
 
 class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
@@ -101,7 +100,7 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
         Returns
         -------
         rows : ndarray or CSR array of shape (n_samples, n_numbers)
-            Whichever is the less work for a network.
+            Whichever takes less memory: a network looks categories up either as it reads rows or as it multiplies them.
         """
         check_is_fitted(self, "n_features_in_")
         return self._encode(self._in_order(columns_of(X)))
@@ -179,7 +178,6 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
             self._names.append(names)
             self._codes.append(codes)
         sizes = [len(names) for names in self._names]
-        self._first_column = np.cumsum([0, *sizes])
         self.feature_of_ = np.concatenate(
             [self._numeric, self._numeric[self._missing], np.repeat(self._categorical, sizes)]
         ).astype(int)
@@ -216,20 +214,14 @@ class TableEncoder(DocumentationLink, TransformerMixin, BaseEstimator):
                 marks += 1
         if not len(self._categorical):
             return numbers
-        codes = np.empty((table.n_rows, len(self._categorical)), int)
-        for k, (j, known) in enumerate(zip(self._categorical, self._codes)):
-            codes[:, k] = [known.get(value, -1) for value in self._words(table, j)]
-        rows, columns = np.nonzero(codes >= 0)
-        places = codes[rows, columns] + self._first_column[columns]
-        n_hot = self._first_column[-1]
-        if numbers.shape[1] + codes.shape[1] < SPARSE_BELOW * (numbers.shape[1] + n_hot):
-            ones = np.ones(len(rows), dtype)
-            hot = sparse.csr_array((ones, (rows, places)), shape=(table.n_rows, n_hot))
-            return sparse.hstack([sparse.csr_array(numbers), hot], format="csr")
-        dense = np.zeros((table.n_rows, numbers.shape[1] + n_hot), dtype)
-        dense[:, : numbers.shape[1]] = numbers
-        dense[rows, numbers.shape[1] + places] = 1
-        return dense
+        places = [
+            np.array([known.get(value, -1) for value in self._words(table, j)], int)
+            for j, known in zip(self._categorical, self._codes)
+        ]
+        sizes = [len(names) for names in self._names]
+        rows = by_entries(numbers, places, sizes)
+        n_entries = numbers.shape[1] + len(places)
+        return rows if n_entries < SPARSE_BELOW * rows.shape[1] else rows.toarray()
 
     def _in_order(self, table: Columns) -> Columns:
         """The columns in fit's order, found by name."""
