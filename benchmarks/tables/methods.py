@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -138,10 +137,3 @@ NEEDS = {
     "LightGBM": "lightgbm", "CatBoost": "catboost",
     "RealMLP-TD-S": "pytabkit", "RealMLP-TD": "pytabkit", "TabM": "pytabkit",
 }  # fmt: skip
-
-
-def fit_quietly(name: str, classes: bool, s: Split, seed: int) -> Any:
-    """A method's model; what its package prints and warns of is left out."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return METHODS[name](classes, s, seed)

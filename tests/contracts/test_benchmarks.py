@@ -15,7 +15,7 @@ if not (ROOT / "benchmarks").is_dir():
 pytest.importorskip("pandas")
 sys.path.insert(0, str(ROOT))
 from benchmarks.lab import data_parallel  # noqa: E402
-from benchmarks.tables import data, report  # noqa: E402
+from benchmarks.tables import ablation, data, report  # noqa: E402
 
 BASE = report.BASE
 RESULTS = {
@@ -66,6 +66,41 @@ def test_the_command_knows_the_tables_that_the_documentation_names():
     named = re.search(r"--tables ([\w\s]+)`", text).group(1).split()
     assert len(named) == 19 and set(named) <= {table.name for table in data.TABLES}
     assert f"takes all {len(data.TABLES)}." in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "name, classes", [(name, kind) for name, part in ablation.PARTS.items() for kind in part.kinds]
+)
+def test_each_part_of_the_recipe_can_be_changed_and_says_for_which_tables(name, classes):
+    part = ablation.PARTS[name]
+    short = part._replace(given={"n_members": 1, **part.given, "max_iter": 3})
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = (X[:, 0] > 0).astype(int) if classes else X[:, 0]
+    rows = data.Split(X, y, X, y)
+    model, base = (
+        ablation.methods_of({name: each})[name](classes, rows, 0) for each in (short, ablation.Part({"max_iter": 3}))
+    )
+    assert len(model.members_) == short.given["n_members"]
+    for member in model.members_:
+        for key, value in part.of_member.items():
+            assert member.get_params()[key] == value or value is None is member.get_params()[key]
+    ask = "predict_proba" if classes else "predict"
+    same = np.array_equal(getattr(model, ask)(X), getattr(base, ask)(X))
+    # the best epoch by either score, and the last one, may be the same of three
+    assert same == (name == ablation.BASE) or name in ("last epoch", "epoch of best accuracy", "beta_2 of 0.999")
+
+
+def test_the_ablation_reports_ratios_to_a_member_as_it_is():
+    values = {ablation.BASE: (0.1, 0.2), "ReLU": (0.2, 0.2)}
+    results = {f"{t}|0|{name}": {"error": own[k], "log_loss": 1.0, "cpu": 2.0 + k}
+               for name, own in values.items() for k, t in enumerate("ab")}  # fmt: skip
+    results["c|0|as it is"] = {"rmse": 1.0, "cpu": 1.0}  # on which the other has not run
+    lines = ablation.report(results, ["a", "b", "c"], 1).splitlines()
+    logs = np.log([2.0, 1.0])
+    mean = np.exp(logs.mean())
+    assert lines[2] == f"| {ablation.BASE} | 1.000 ± 0.000 | 1.000 ± 0.000 | 1.000 ± 0.000 | 1.00 |"
+    assert lines[3] == f"| ReLU | {mean:.3f} ± {mean * logs.std(ddof=1) / 2**0.5:.3f} | 1.000 ± 0.000 | - | 1.00 |"
 
 
 @pytest.mark.parametrize("wrong", [["nobody"], ["--tables", "nothing"]], ids=str)
