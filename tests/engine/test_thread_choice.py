@@ -42,3 +42,13 @@ def test_a_chunk_lasts_no_longer_than_an_interrupt_may_wait():
         taken = run(ThreadChoice(2), lambda count, _, s=seconds: s)
         assert taken[0] == (1, 1)
         assert all(steps * seconds <= CHUNK_SECONDS + seconds for _, steps in taken[3:])
+
+
+@pytest.mark.parametrize("n_steps, counts", [(2000, {1}), (20_000, {1, 2})])
+def test_what_is_soon_done_is_done_by_one_thread(n_steps, counts):
+    choice = ThreadChoice(2)
+    choice.n_steps = n_steps
+    assert {count for count, _ in run(choice, lambda count, _: 1e-5)} == counts
+    large = ThreadChoice(2)
+    large.n_steps = 10
+    assert [count for count, _ in run(large, lambda count, _: 1e-3)][2:] == [2] * 198

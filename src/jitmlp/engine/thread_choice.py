@@ -14,12 +14,17 @@ class ThreadChoice:
     gains from all of them, whatever else happens: meeting twice a step costs a team about
     a microsecond. What a smaller step gains depends on the machine and on what else runs
     on it now, so all counts take turns for a moment, at the start and again from time to
-    time, and the fastest one is used.
+    time, and the fastest one is used; but not where one thread does all there is to do in hardly more than that moment.
 
     Parameters
     ----------
     n_threads : int
         The most; its halves down to 1 are tried too.
+
+    Attributes
+    ----------
+    n_steps : float
+        How many there are to be at most.
     """
 
     SMALL_STEP = 3e-4
@@ -31,6 +36,7 @@ class ThreadChoice:
         self.counts = [n_threads]
         while self.counts[-1] > 1:
             self.counts.append(self.counts[-1] // 2)
+        self.n_steps = np.inf
         self.seconds: dict[int, float] = {}  # the fastest step with each count
         self.latest = 0.0
         self.large = n_threads == 1
@@ -64,7 +70,10 @@ class ThreadChoice:
         if self.tried == 2:  # the first step may have been a compilation
             self.large = self.seconds[1] > self.SMALL_STEP
             self.latest = 0.0
-            if not self.large:
+            moment = self.PROBE_SECONDS * len(self.counts) * (1 + self.ROUNDS)
+            if not self.large and self.seconds[1] * self.n_steps < 2 * moment:
+                self.counts = [1]
+            elif not self.large:
                 self._probe()
 
     def _probe(self) -> None:

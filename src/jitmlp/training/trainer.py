@@ -111,6 +111,7 @@ class Trainer:
         n_steps = -(-n_rows // batch_size)
         rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates = rates
+        self.threads.n_steps = n_steps * recipe.max_epochs
         self.workspace.forget_loss()
         first = 0
         for data, order in parts:
