@@ -177,6 +177,8 @@ CASES = {
     "embedded": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE},
     "embedded, in blocks": {"units": (12, 9, 3), "form": with_categories, "embedding": TABLE, "rows": 1030, "n": 1031},
     "in bins": {"units": (5 + 34, 9, 3), "form": numbers_in_front, "bins": BINS},
+    "in bins, in blocks": {"units": (5 + 34, 9, 3), "form": numbers_in_front, "bins": BINS, "rows": 1030, "n": 1031},
+    "in bins, dropped": {"units": (5 + 34, 9, 3), "form": numbers_in_front, "bins": BINS, "dropout": (0.2, 0.3)},
     "in bins, dropped and rounded": {
         "units": (5 + 34, 9, 3),
         "form": lambda X: sparse.csr_matrix(numbers_in_front(X)),
@@ -231,6 +233,23 @@ def test_every_access_lies_in_known_memory_and_gives_what_the_compiled_step_give
         results.append([*network.parameters().arrays(), np.array(network.take_losses(n_epochs))])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=max(1e-7, atol), atol=atol)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 9])
+def test_threads_that_own_parts_of_a_feature_stay_inside_of_known_memory(n_threads):
+    """Numbers in bins, infinite ones among them: each thread's rows of the weights begin in the middle of a feature."""
+    rng, n, rows = np.random.default_rng(0), 23, 8
+    X = rng.normal(size=(n, 5))
+    X[[3, 5, 7], [0, 2, 3]] = np.inf, -np.inf, np.nan
+    data = Data(X, rng.integers(3, size=n))
+    network, *_ = make_network((5 + 34, 9, 3), "tanh", optimizer="adam", rows=rows, n_threads=n_threads, bins=BINS)
+    table = optimizer_rule("adam").table(np.full(3, 0.01), np.arange(1.0, 4), {})
+    order, job = rng.permutation(n), network.training_job(data, Constraints())
+    job.set(
+        **network.asked(Constraints(), table), **data.fields, **data.training_fields, order=order.ctypes.data,
+        n_order=n, epoch_rows=n, epoch_steps=3, batch_size=rows, n_threads=n_threads, shares=network._share(n_threads),
+    )  # fmt: skip
+    phase_by_phase(network, job, ranges(network, job, data, [order, table]), n_threads, len(job.phases) * 3)
 
 
 @pytest.mark.parametrize("seed", range(40))
