@@ -102,10 +102,19 @@ def test_missing_and_unknown_categories_add_nothing():
     assert rows.shape == (N, model.coefs_[0].shape[0]) and (np.diff(rows.indptr) == 3).all()
 
 
-def test_numbers_alone_are_normalized():
-    model = MLPClassifier(categorical_features=[0, 3], normalize="standard", **OPTIONS).fit(X, CLASSES)
+@pytest.mark.parametrize("normalize", ["standard", "robust_clip"])
+def test_numbers_alone_are_normalized(normalize, tmp_path):
+    model = MLPClassifier(categorical_features=[0, 3], normalize=normalize, **OPTIONS).fit(X, CLASSES)
     scaled = one_hot(X)
-    scaled[:, :2] = (scaled[:, :2] - scaled[:, :2].mean(axis=0)) / scaled[:, :2].std(axis=0)
+    numbers = scaled[:, :2]
+    if normalize == "standard":
+        scaled[:, :2] = (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)
+    else:
+        low, middle, high = np.quantile(numbers, [0.25, 0.5, 0.75], axis=0)
+        z = (numbers - middle) / (high - low)
+        scaled[:, :2] = z / np.sqrt(1 + z**2 / 9)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(jitmlp.load(tmp_path / "model").predict_proba(X), model.predict_proba(X))
     plain = MLPClassifier(**OPTIONS).fit(scaled, CLASSES)
     np.testing.assert_allclose(model.coefs_[0], plain.coefs_[0], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(scaled), rtol=1e-9)

@@ -17,7 +17,7 @@ import numpy as np
 from jitmlp_kernels.pieces.records import ADDRESS, INT, kernel, record
 from jitmlp_kernels.pieces.tiles import WEIGHTS, Product, owned
 from jitmlp_kernels.trace.functions import fma, where
-from jitmlp_kernels.trace.target import TILE_ROWS
+from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
 
 KNOTS = record(
     n_features=INT,  # that are encoded
@@ -193,7 +193,7 @@ class KnotProduct(Product):
         self.n_plain, self.table = self.own.n_plain, self.own.rows.cast(np.int64)
         self.last = owned(m, job, unit, op.layer)[1]
         # of the bins above the row, and of all parts' gradients above and at it
-        self.above, self.of_rank = ([m.variable(m.zero()) for _ in range(2)] for _ in range(2))
+        self.above, self.of_rank = ([m.variable(m.zero()) for _ in range(TILE_PANELS)] for _ in range(2))
 
     def into(self, i, j, width, init, c, ahead=None):
         """Write the gradient of one tile, added to ``init``, to ``c``."""

@@ -150,8 +150,8 @@ class CategoryEncoder:
         if sum(made.is_categorical) != len(found):
             raise ValueError("as many lists of categories as columns that hold them are needed")
         if scaling is not None:
-            shift, scale, clips = scaling
-            made.scaling = Scaling(np.array(shift, np.float64), np.array(scale, np.float64), bool(clips))
+            shift, scale, *clips = scaling  # which older files do not say
+            made.scaling = Scaling(np.array(shift, np.float64), np.array(scale, np.float64), any(clips))
             if any(part.shape != (made.n_numbers,) for part in (made.scaling.shift, made.scaling.scale)):
                 raise ValueError("a shift and a scale for every column of numbers are needed")
         return made
