@@ -60,6 +60,7 @@ PARTS = {
     "epoch of best accuracy": Part({"scoring": "accuracy"}, kinds=CLASSES),
     "last epoch": Part(of_member={"restore_best": False}),
     "dropout of 0.15": Part({"dropout": 0.15}),
+    "weight decay of 0.02": Part(of_member={"solver": "adamw", "solver_params": {"weight_decay": 0.02}}),
     "numbers in bins": Part({"numeric_bins": "auto"}, kinds=CLASSES),
     "no bins": Part({"numeric_bins": None}, kinds=NUMBERS),
     "128 units a layer": Part({"hidden_layer_sizes": (128, 128, 128)}),
