@@ -63,7 +63,8 @@ PARTS = {
     "weight decay of 0.02": Part(of_member={"solver": "adamw", "solver_params": {"weight_decay": 0.02}}),
     "numbers in bins": Part({"numeric_bins": "auto"}, kinds=CLASSES),
     "no bins": Part({"numeric_bins": None}, kinds=NUMBERS),
-    "128 units a layer": Part({"hidden_layer_sizes": (128, 128, 128)}),
+    "128 units a layer": Part({"hidden_layer_sizes": (128, 128, 128)}, kinds=CLASSES),
+    "256 units a layer": Part({"hidden_layer_sizes": (256, 256, 256)}, kinds=NUMBERS),
     "five members": Part({"n_members": 5}),
 }
 

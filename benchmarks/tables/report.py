@@ -51,7 +51,7 @@ def draw(results: dict, tables: list[str], splits: int) -> Any:
         for name, point in points.items():
             ax.plot(*point, "o", color=_color(name), gid=name)
         ax.set(xscale="log", xlabel="CPU seconds of all fits", title=f"{title}, relative")
-        ax.margins(x=0.3, y=0.15)
+        ax.margins(x=0.45, y=0.15)
         drawn.append((ax, points))
     figure.draw_without_rendering()  # where points lie is known now
     for ax, points in drawn:

@@ -111,7 +111,8 @@ def test_members_are_networks_of_the_recipe_with_the_users_parameters(estimator)
     assert len({member.random_state for member in model.members_}) == 2
     assert model.members_[0].coefs_[0].dtype == np.float32
     defaults = estimator().get_params()
-    common = dict(n_members=5, hidden_layer_sizes=(256, 256, 256), batch_size=256, dropout=0.0, scoring="loss")
+    units = 256 if estimator is TabularClassifier else 128
+    common = dict(n_members=5, hidden_layer_sizes=(units,) * 3, batch_size=256, dropout=0.0, scoring="loss")
     common["max_iter"] = None if estimator is TabularClassifier else 100
     own = dict(activation="selu", learning_rate_init=0.04, label_smoothing=0.1)
     own = (

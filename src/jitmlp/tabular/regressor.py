@@ -24,7 +24,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
     ----------
     n_members : int, default=5
         Networks, as many folds. With one a fifth of the rows is held out.
-    hidden_layer_sizes : tuple, default=(256, 256, 256)
+    hidden_layer_sizes : tuple, default=(128, 128, 128)
     activation : name or Activation, default='mish'
     learning_rate_init : float, default=0.07
         See :class:`TabularClassifier`.
@@ -85,7 +85,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         self,
         n_members: int = 5,
         *,
-        hidden_layer_sizes: Any = (256, 256, 256),
+        hidden_layer_sizes: Any = (128, 128, 128),
         activation: Any = "mish",
         learning_rate_init: float = 0.07,
         max_iter: int | None = 100,
