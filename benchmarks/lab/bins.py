@@ -43,7 +43,7 @@ def measure(n_features: int, n_bins: int, hidden: tuple[int, ...], turns: int, n
     for turn in range(turns + 1):
         for way in WAYS:
             model = MLPRegressor(
-                hidden, batch_size=256, max_iter=EPOCHS, tol=0.0, n_iter_no_change=99, n_threads=n_threads,
+                hidden_layer_sizes=hidden, batch_size=256, max_iter=EPOCHS, tol=0.0, n_iter_no_change=99, n_threads=n_threads,
                 numeric_bins=n_bins if way in ("bins", "multiplied") else None,
             )  # fmt: skip
             asked = mock.patch.object(Model, "interpolates", False) if way == "multiplied" else nullcontext()

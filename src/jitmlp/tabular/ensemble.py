@@ -182,7 +182,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             if watch.is_over and number > 0:
                 return None
             model = self._network(int(seed), n_inputs[n_bins[number]], len(inside))
-            threads = 1 if at_once > 1 else n_jobs
+            is_last_alone = number == len(work) - 1 and len(work) % at_once == 1  # the others' cores are free by then
+            threads = n_jobs if at_once == 1 or is_last_alone else 1
             model.set_params(numeric_bins=n_bins[number], n_threads=threads, callback=watch.callback())
             if epochs is not None:
                 model.set_params(max_iter=epochs)
