@@ -22,7 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from frames import as_polars, mixed
-from jitmlp import TabularClassifier, TabularRegressor
+from jitmlp import MLPClassifier, TabularClassifier, TabularRegressor
+from jitmlp.engine.threads import available_threads
 from jitmlp.tabular.watch import Watch, epochs_within
 
 pandas = pytest.importorskip("pandas")
@@ -344,3 +345,23 @@ def test_classes_begin_with_equal_shares():
     model = TabularClassifier(n_members=2, max_iter=1, learning_rate_init=1e-12, random_state=0).fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X), 1 / 3, atol=1e-6)
     assert all(np.abs(member.coefs_[0]).max() > 0.1 for member in model.members_)
+
+
+@pytest.mark.skipif(available_threads(2) < 2, reason="one core")
+@pytest.mark.parametrize("n_members, threads", [(1, [2]), (2, [1, 1]), (3, [1, 1, 2])])
+def test_a_member_that_is_left_over_has_all_cores_but_not_while_an_epoch_is_timed(n_members, threads, monkeypatch):
+    frame, y = mixed()
+    given = []
+    fit = MLPClassifier.fit
+
+    def noted(self, *arguments, **options):
+        given.append((self.max_iter, self.n_threads))
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(MLPClassifier, "fit", noted)
+    bins = (None,) * (n_members - 1) + (40,)  # the last member takes longest
+    model = TabularClassifier(n_members, **SMALL, numeric_bins=bins, time_limit=600, n_jobs=2).fit(frame, y)
+    assert [member.n_threads for member in model.members_] == threads
+    assert given[0] == (2, threads[0])
+    alone = TabularClassifier(n_members, **SMALL, numeric_bins=bins, n_jobs=1).fit(frame, y)
+    np.testing.assert_array_equal(model.predict_proba(frame), alone.predict_proba(frame))

@@ -177,14 +177,12 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         slowest = max(range(len(work)), key=lambda number: n_inputs[n_bins[number]])
         watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit)
 
-        def train(number: int, epochs: int | None = None) -> Any:
+        def train(number: int, epochs: int | None, n_threads: int) -> Any:
             seed, (inside, outside) = work[number]
             if watch.is_over and number > 0:
                 return None
             model = self._network(int(seed), n_inputs[n_bins[number]], len(inside))
-            is_last_alone = number == len(work) - 1 and len(work) % at_once == 1  # the others' cores are free by then
-            threads = n_jobs if at_once == 1 or is_last_alone else 1
-            model.set_params(numeric_bins=n_bins[number], n_threads=threads, callback=watch.callback())
+            model.set_params(numeric_bins=n_bins[number], n_threads=n_threads, callback=watch.callback())
             if epochs is not None:
                 model.set_params(max_iter=epochs)
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
@@ -208,11 +206,15 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                     future.cancel()
                 raise
 
-        with watch, ThreadPoolExecutor(at_once) as pool:  # a network a core, and nobody waits for another
-            probe = lambda: find([pool.submit(train, slowest, 2)])  # noqa: E731
+        # a network a core, and nobody waits for another; where one is left over, the others' cores are free by then
+        n_threads = [n_jobs if at_once == 1 else 1] * len(work)
+        if len(work) % at_once == 1:
+            n_threads[-1] = n_jobs
+        with watch, ThreadPoolExecutor(at_once) as pool:
+            probe = lambda: find([pool.submit(train, slowest, 2, n_threads[0])])  # noqa: E731
             epochs = epochs_within(self.time_limit, start, rounds, most, probe)
             watch.begin(epochs)
-            fitted = find([pool.submit(train, number, epochs) for number in range(len(work))])
+            fitted = find([pool.submit(train, number, epochs, n_threads[number]) for number in range(len(work))])
         return [found for found in fitted if found is not None]
 
     def _epochs(self) -> int:
