@@ -370,4 +370,5 @@ def test_everything_to_compile_has_what_looks_up_and_encodes():
     from jitmlp.commands.compile import wanted_pieces
 
     usual, all_of_it = ({wanted.body.__name__ for wanted in wanted_pieces("float32", given)} for given in (False, True))
-    assert {"gather_embedded", "update_embeddings", "encode_numbers"} <= all_of_it - usual
+    in_bins = {"find_knots", "add_values", "set_values", "sort_knots"}
+    assert {"gather_embedded", "update_embeddings", "encode_numbers", *in_bins} <= all_of_it - usual

@@ -117,6 +117,8 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
         found += [_pieces(special, dense, rule) for rule in optimizers]
         found += [_pieces(special, dense, rule, Plan(clip_norm=True)) for rule in optimizers]
         looked_up = replace(basic, embedding=Embedding(2, (2,), 3), bins=bins_of([np.arange(4.0)]))
+        in_bins = replace(looked_up, embedding=None)
+        found += [_pieces(in_bins, dense, rule, plan) for rule in optimizers for plan in plans]
         sparse_rows = [
             Kind(element, index, True, 1.0, classes, True) for element in elements for index in ("int32", "int64")
         ]

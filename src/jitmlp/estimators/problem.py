@@ -210,7 +210,7 @@ class Preparation(Prediction):
             raise ValueError("categorical_features must be the same as in the fit that goes on")
         if (self.numeric_bins is not None) != (self._fitted_bins() is not None):
             raise ValueError("numeric_bins must be the same as in the fit that goes on")
-        before = getattr(self, "_normalize", self.normalize)
+        before = self._normalized_by()
         if self.normalize != before:
             raise ValueError(f"normalize={self.normalize!r} cannot go on from a fit with normalize={before!r}")
         if bool(self.batch_norm) != bool(getattr(self, "batch_norm_", [])) and len(sizes) > 0:
