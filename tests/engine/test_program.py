@@ -240,7 +240,8 @@ def test_threads_that_own_parts_of_a_feature_stay_inside_of_known_memory(n_threa
     """Numbers in bins, infinite ones among them: each thread's rows of the weights begin in the middle of a feature."""
     rng, n, rows = np.random.default_rng(0), 23, 8
     X = rng.normal(size=(n, 5))
-    X[[3, 5, 7], [0, 2, 3]] = np.inf, -np.inf, np.nan
+    X[::2, [0, 2, 3]] = np.inf, -np.inf, np.inf
+    X[1] = np.nan
     data = Data(X, rng.integers(3, size=n))
     network, *_ = make_network((5 + 34, 9, 3), "tanh", optimizer="adam", rows=rows, n_threads=n_threads, bins=BINS)
     table = optimizer_rule("adam").table(np.full(3, 0.01), np.arange(1.0, 4), {})
@@ -250,6 +251,10 @@ def test_threads_that_own_parts_of_a_feature_stay_inside_of_known_memory(n_threa
         n_order=n, epoch_rows=n, epoch_steps=3, batch_size=rows, n_threads=n_threads, shares=network._share(n_threads),
     )  # fmt: skip
     phase_by_phase(network, job, ranges(network, job, data, [order, table]), n_threads, len(job.phases) * 3)
+    counts = np.array([len(BINS.edges[j]) - 1 for j in BINS.features])
+    knots = network.memory[network.layout.knots.knots :].view(np.int32)[: rows * len(counts)].reshape(rows, -1)
+    bins = knots - BINS.starts(0)
+    assert (bins >= 0).all() and (bins < counts).all() and (bins == counts - 1).any(axis=0)[[0, 2]].all()
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -186,3 +186,19 @@ def test_scikit_learns_checks():
     results = check_estimator(TableEncoder(), on_fail=None, on_skip=None)
     failed = {r["check_name"]: str(r["exception"]) for r in results if r["status"] == "failed"}
     assert not failed, failed
+
+
+@pytest.mark.parametrize("n_numbers", [0, 1, 5, 30])
+@pytest.mark.parametrize("n_categories", [2, 3, 9])
+def test_rows_take_the_memory_of_the_smaller_form(n_numbers, n_categories):
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            **{f"n{j}": rng.normal(size=200) for j in range(n_numbers)},
+            **{f"c{j}": np.array([f"w{k}" for k in rng.permutation(200) % n_categories]) for j in range(4)},
+        }
+    )
+    rows = TableEncoder().fit_transform(frame)
+    taken = rows.data.nbytes + rows.indices.nbytes if sparse.issparse(rows) else rows.nbytes
+    as_entries, as_cells = 200 * (n_numbers + 4) * 8, 200 * (n_numbers + 4 * n_categories) * 4
+    assert rows.shape == (200, n_numbers + 4 * n_categories) and taken == min(as_entries, as_cells)
