@@ -45,6 +45,11 @@ def _not_clipped() -> Any:
     return mock.patch("jitmlp.tabular.encoder.smooth_clip", lambda x: x)
 
 
+def _to_the_end() -> Any:
+    names = {"PATIENCE": 1.0, "best_epoch": lambda model: model.n_iter_}
+    return mock.patch.multiple("jitmlp.tabular.ensemble", **names)
+
+
 PARTS = {
     BASE: Part(),
     "numbers not clipped": Part(around=_not_clipped),
@@ -58,7 +63,8 @@ PARTS = {
     "no label smoothing": Part({"label_smoothing": 0.0}, kinds=CLASSES),
     "no temperature": Part(kinds=CLASSES, after={"temperature_": 1.0}),
     "epoch of best accuracy": Part({"scoring": "accuracy"}, kinds=CLASSES),
-    "last epoch": Part(of_member={"restore_best": False}),
+    "last epoch": Part(of_member={"restore_best": False}, around=_to_the_end),
+    "not trained again on all rows": Part({"refit": False}),
     "dropout of 0.15": Part({"dropout": 0.15}),
     "weight decay of 0.02": Part(of_member={"solver": "adamw", "solver_params": {"weight_decay": 0.02}}),
     "numbers in bins": Part({"numeric_bins": "auto"}, kinds=CLASSES),

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -49,10 +50,10 @@ def ray():
 
 @pytest.fixture(params=[dask, ray], ids=["dask", "ray"], scope="module")
 def backend(request, tmp_path_factory):
-    """Its workers begin with nothing compiled."""
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    """Its workers begin with nothing compiled; what Dask writes into this process' environment does not stay."""
+    nothing = {"JITMLP_CACHE_DIR": str(tmp_path_factory.mktemp("kernels"))}
+    with warnings.catch_warnings(), mock.patch.dict(os.environ, nothing):
         warnings.simplefilter("ignore")
-        patch.setenv("JITMLP_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
         name, end = request.param()
         yield name
         end()

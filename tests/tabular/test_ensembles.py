@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from frames import as_polars, mixed
-from jitmlp import MLPClassifier, TabularClassifier, TabularRegressor
+from jitmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from jitmlp.engine.threads import available_threads
 from jitmlp.tabular.watch import Watch, epochs_within
 
@@ -289,11 +289,45 @@ def test_scikit_learns_checks(estimator):
     assert not failed, failed
 
 
+def test_a_single_member_is_trained_on_all_rows_to_the_epoch_that_was_best():
+    frame, y = mixed()
+    for estimator, kind in ((TabularClassifier, MLPClassifier), (TabularRegressor, MLPRegressor)):
+        found, once = (estimator(1, **SMALL, refit=refit).fit(frame, y) for refit in (True, False))
+        outside = "oof_proba_" if kind is MLPClassifier else "oof_prediction_"
+        np.testing.assert_array_equal(getattr(found, outside), getattr(once, outside))
+        for name in found.history_.keys() - {"seconds"}:
+            assert found.history_[name] == once.history_[name]
+        assert found.oof_score_ == once.oof_score_
+        best = int(np.argmax(found.history_["validation_score"])) + 1
+        assert found.members_[0].n_iter_ == best and found.n_iter_ == SMALL["max_iter"]
+        again = clone(found.members_[0]).set_params(callback=lambda model, best=best: model.n_iter_ == best)
+        rows, target = found.encoder_.transform(frame), found._encode_target(np.asarray(y))
+        np.testing.assert_array_equal(again.fit(rows, target).predict(rows), found.members_[0].predict(rows))
+        assert not np.array_equal(again.coefs_[0], once.members_[0].coefs_[0])
+    for given, rows in (((2,), {}), ((1,), {"X_val": frame, "y_val": y})):  # every row is seen by one, or by all
+        found, once = (TabularClassifier(*given, **SMALL, refit=refit).fit(frame, y, **rows) for refit in (True, False))
+        np.testing.assert_array_equal(found.predict_proba(frame), once.predict_proba(frame))
+
+
+@pytest.mark.parametrize("epochs, waited", [(20, 10), (50, 20)])
+def test_a_member_ends_where_its_score_gets_no_better(epochs, waited, capfd):
+    X, y = RNG.normal(size=(200, 3)), RNG.integers(2, size=200)  # nothing to learn
+    options = dict(hidden_layer_sizes=(8,), max_iter=epochs, verbose=True, random_state=0)
+    model = TabularClassifier(2, **options).fit(X, y)
+    scores = pandas.DataFrame(model.history_).groupby("member")["validation_score"].apply(list)
+    for member, own in zip(model.members_, scores):
+        assert len(own) == member.n_iter_ == min(epochs, int(np.argmax(own)) + 1 + waited)
+    assert model.n_iter_ < epochs
+    assert f"epoch {2 * epochs}/{2 * epochs}" in capfd.readouterr().err.splitlines()[-1]
+    TabularClassifier(1, **options).fit(X, y)
+    assert f"member 1/1 epoch {2 * epochs}/{2 * epochs}" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_one_network_has_more_epochs_than_each_of_several():
     X, y = load_wine(return_X_y=True)
     single = TabularClassifier(1, hidden_layer_sizes=(4,), random_state=0).fit(X, y)
-    assert single.members_[0].max_iter == single.n_iter_ == 240
-    assert TabularClassifier(2, hidden_layer_sizes=(4,), random_state=0).fit(X, y).n_iter_ == 100
+    assert single.members_[0].max_iter == 240
+    assert TabularClassifier(2, hidden_layer_sizes=(4,), random_state=0).fit(X, y).members_[1].max_iter == 80
     with pytest.raises(ValueError, match="max_iter"):
         TabularClassifier(max_iter=0).fit(X, y)
 

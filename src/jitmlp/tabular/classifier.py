@@ -29,14 +29,15 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     Parameters
     ----------
     n_members : int, default=5
-        Networks, as many folds. With one a fifth of the rows is held out.
+        Networks, as many folds. With one a fifth of the rows is held out, until its epoch is known: ``refit``.
     hidden_layer_sizes : tuple, default=(256, 256, 256)
     activation : name or Activation, default='selu'
     learning_rate_init : float, default=0.04
         The largest rate of the schedule ``cosine_log``; each layer's weights move at this over the root of the layer's
         inputs (neural-tangent parametrization), intercepts at a tenth.
     max_iter : int or None, default=None
-        Epochs of a member; None for 240 of a single one and 100 of each where there are several.
+        Epochs of a member; None for 240 of a single one and 80 of each where there are several. A member ends where its
+        score has not become better in two fifths of them.
     batch_size : int, default=256
     dropout : float or tuple, default=0.0
     alpha : float or tuple, default=0.0
@@ -55,6 +56,9 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
     time_limit : float, default=None
         Seconds in which ``fit`` ends: epochs, then members, become fewer. Without it, or where the time is enough for all
         epochs, the same seed gives the same model.
+    refit : bool, default=True
+        Train a single member once more on all rows, to the epoch that was best with a fifth of them held out. What is said
+        of rows that it has not seen, and ``history_``, is that of the first time.
     n_jobs : int, default=None
         Members trained at a time; all cores by default. The model does not depend on it, to the last bit.
     verbose : bool, default=False
@@ -96,7 +100,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
 
     _member = MLPClassifier
     _output_initializer = "zeros"  # begins with equal shares (docs/performance.md, Tables)
-    _default_epochs = {"alone": 240, "several": 100}
+    _default_epochs = {"alone": 240, "several": 80}
     _parameter_constraints = {
         **TableEnsemble._parameter_constraints,
         **shared_constraints("MLPClassifier", (
@@ -122,6 +126,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         numeric_bins: Any = (None, "auto"),
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
+        refit: bool = True,
         n_jobs: int | None = None,
         verbose: bool = False,
         random_state: Any = None,
@@ -140,6 +145,7 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         self.numeric_bins = numeric_bins
         self.categorical_features = categorical_features
         self.time_limit = time_limit
+        self.refit = refit
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
@@ -20,6 +20,7 @@ from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.members import wait_for
 from jitmlp.estimators.parameters import table_of
+from jitmlp.estimators.ready_callbacks import EarlyStopping
 from jitmlp.tabular import bins
 from jitmlp.tabular.encoder import TableEncoder
 from jitmlp.tabular.importance import permutation_importance
@@ -27,6 +28,9 @@ from jitmlp.tabular.search import search_space
 from jitmlp.tabular.watch import Watch, epochs_within
 
 HELD_OUT = 0.2  # of the rows, for a single network
+# Share of a member's epochs, and how many at least, in which its score must have become better: with less a cycle of the
+# schedule begins that would have been the best one (docs/performance.md, Tables)
+PATIENCE, FEWEST_WAITED = 0.4, 10
 # Neural-tangent parametrization (Jacot et al. 2018): weights W / sqrt(fan_in) with W ~ N(0, 1) and a rate for W. Adam's
 # steps do not depend on the gradient's size, so the rate over sqrt(fan_in) for the weights themselves is the same.
 VECTOR_RATE = 0.1  # of the intercepts
@@ -36,6 +40,29 @@ def shared_constraints(estimator: str, names: tuple[str, ...]) -> dict[str, list
     """What is allowed for the parameters that the members have too."""
     rows = table_of(estimator)
     return {name: rows[name].allowed for name in names}
+
+
+def best_epoch(model: Any) -> int:
+    """The epoch, from 1 on, whose weights a member ended with."""
+    return int(np.nanargmax([-np.inf, *model.history_["validation_score"]])) or model.n_iter_
+
+
+class Trained(NamedTuple):
+    """A member, and what is known of rows that it has not seen.
+
+    Attributes
+    ----------
+    member : MLPClassifier or MLPRegressor
+        What predicts.
+    judged : MLPClassifier or MLPRegressor
+        The same, or what it was before it was trained on all rows.
+    outside : ndarray
+        Rows that ``judged`` has not seen.
+    """
+
+    member: Any
+    judged: Any
+    outside: np.ndarray
 
 
 class TableEnsemble(DocumentationLink, BaseEstimator):
@@ -48,6 +75,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         "categorical_features": TableEncoder._parameter_constraints["categorical_features"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "numeric_bins": bins.ALLOWED,
+        "refit": ["boolean"],
         "n_jobs": [Integral, None],
     }
     _member: type
@@ -157,16 +185,16 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             held = rows_val, draft._encode_target(column_or_1d(np.asarray(y_val), warn=True))
             folds = [(np.arange(len(y)), np.arange(0))]
         fitted = draft._train(rows, target, weights, held, list(zip(seeds, cycle(folds))), start)
-        draft.members_ = [model for model, _ in fitted]
-        draft._look_back(rows, target, weights, [(model, outside) for model, (_, outside) in fitted])
-        draft.history_ = _joined(draft.members_)
-        draft.n_iter_ = max(model.n_iter_ for model in draft.members_)
+        draft.members_ = [found.member for found in fitted]
+        draft._look_back(rows, target, weights, [(found.judged, found.outside) for found in fitted])
+        draft.history_ = _joined([found.judged for found in fitted])
+        draft.n_iter_ = max(found.judged.n_iter_ for found in fitted)
         # written to once, when all is whole: what was fitted before goes, what is fitted now comes
         kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = {**kept, **{name: value for name, value in vars(draft).items() if name.endswith("_")}}
         return self
 
-    def _train(self, rows: Any, target: Any, weights: Any, held: Any, work: list, start: float) -> list:
+    def _train(self, rows: Any, target: Any, weights: Any, held: Any, work: list, start: float) -> list[Trained]:
         """The members with their folds, in their order; those for which no time was left are missing."""
         n_jobs = available_threads(self.n_jobs if self.n_jobs and self.n_jobs > 0 else None)
         at_once = min(len(work), n_jobs)
@@ -175,16 +203,20 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         n_bins = bins.bins_of_members(self.numeric_bins, len(work), len(self.encoder_.numeric_))
         n_inputs = {own: bins.n_inputs(rows, own) for own in set(n_bins)}
         slowest = max(range(len(work)), key=lambda number: n_inputs[n_bins[number]])
-        watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit)
+        refits = bool(self.refit) and len(work) == 1 and held is None
+        watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit, len(work) + refits)
 
-        def train(number: int, epochs: int | None, n_threads: int) -> Any:
-            seed, (inside, outside) = work[number]
+        def network(number: int, n_rows: int, epochs: int, n_threads: int) -> Any:
+            model = self._network(int(work[number][0]), n_inputs[n_bins[number]], n_rows)
+            return model.set_params(numeric_bins=n_bins[number], n_threads=n_threads, max_iter=epochs)
+
+        def train(number: int, epochs: int, n_threads: int) -> Trained | None:
+            inside, outside = work[number][1]
             if watch.is_over and number > 0:
                 return None
-            model = self._network(int(seed), n_inputs[n_bins[number]], len(inside))
-            model.set_params(numeric_bins=n_bins[number], n_threads=n_threads, callback=watch.callback())
-            if epochs is not None:
-                model.set_params(max_iter=epochs)
+            model = network(number, len(inside), epochs, n_threads)
+            waited = max(FEWEST_WAITED, int(np.ceil(PATIENCE * epochs)))
+            model.set_params(callback=[EarlyStopping("validation_score", waited), watch.callback()])
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
             if len(inside) == len(target):
                 inside = slice(None)  # no copy
@@ -194,7 +226,20 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 model.set_params(scoring="loss")  # no R squared of a single row
             model.fit(rows[inside], target[inside], own, X_val=X_val, y_val=y_val, sample_weight_val=own_val)
             model.set_params(callback=None)
-            return model, work[number][1]
+            watch.skip(epochs - model.n_iter_)
+            return Trained(model, model, outside)
+
+        def refitted(found: Trained, epochs: int) -> Trained:
+            """On all rows, to the epoch that was best; as it was if there is no time for that."""
+            last = best_epoch(found.judged)
+            watch.skip(epochs - last)
+            model = network(0, len(target), epochs, n_threads[0])
+            model.set_params(restore_best=False, scoring=None, callback=watch.callback(last))
+            if watch.is_over:
+                return found
+            model.fit(rows, target, weights)
+            model.set_params(callback=None)
+            return found._replace(member=model) if model.n_iter_ == last else found
 
         def find(futures: list) -> list:
             """What they find; a failure or an interrupt ends them all."""
@@ -212,9 +257,12 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             n_threads[-1] = n_jobs
         with watch, ThreadPoolExecutor(at_once) as pool:
             probe = lambda: find([pool.submit(train, slowest, 2, n_threads[0])])  # noqa: E731
-            epochs = epochs_within(self.time_limit, start, rounds, most, probe)
+            times = rounds + refits / (1 - HELD_OUT)  # an epoch takes
+            epochs = epochs_within(self.time_limit, start, times, most, probe)
             watch.begin(epochs)
             fitted = find([pool.submit(train, number, epochs, n_threads[number]) for number in range(len(work))])
+            if refits:
+                fitted = find([pool.submit(refitted, fitted[0], epochs)])
         return [found for found in fitted if found is not None]
 
     def _epochs(self) -> int:

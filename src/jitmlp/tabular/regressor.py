@@ -23,13 +23,13 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
     Parameters
     ----------
     n_members : int, default=5
-        Networks, as many folds. With one a fifth of the rows is held out.
+        Networks, as many folds. With one a fifth of the rows is held out, until its epoch is known: ``refit``.
     hidden_layer_sizes : tuple, default=(128, 128, 128)
     activation : name or Activation, default='mish'
     learning_rate_init : float, default=0.07
         See :class:`TabularClassifier`.
     max_iter : int, default=100
-        Epochs of a member.
+        Epochs of a member, which ends where its score has not become better in two fifths of them.
     batch_size : int, default=256
     dropout : float or tuple, default=0.0
     alpha : float or tuple, default=0.0
@@ -97,6 +97,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         numeric_bins: Any = "auto",
         categorical_features: Any = "from_dtype",
         time_limit: float | None = None,
+        refit: bool = True,
         n_jobs: int | None = None,
         verbose: bool = False,
         random_state: Any = None,
@@ -114,6 +115,7 @@ class TabularRegressor(RegressorMixin, TableEnsemble):
         self.numeric_bins = numeric_bins
         self.categorical_features = categorical_features
         self.time_limit = time_limit
+        self.refit = refit
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state

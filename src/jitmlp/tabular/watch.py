@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ SHARE = 0.92  # of the time limit that epochs may fill; the rest is for reading,
 FEWEST_EPOCHS = 4
 
 
-def epochs_within(limit: float | None, start: float, rounds: int, most: int, probe: Callable) -> int:
+def epochs_within(limit: float | None, start: float, rounds: float, most: int, probe: Callable) -> int:
     """Epochs a member for which the time is enough, so that the schedule of the learning rate comes to its end.
 
     ``probe()`` fits two epochs of one member; it is not called where there is no limit, and the model is the same then.
@@ -42,10 +42,15 @@ class Watch:
         When the fit began, of ``time.monotonic``.
     limit : float or None
         Seconds from then.
+    n_fits : int, default=None
+        More than there are members where some are trained again.
     """
 
-    def __init__(self, n_members: int, n_epochs: int, verbose: bool, start: float, limit: float | None) -> None:
+    def __init__(
+        self, n_members: int, n_epochs: int, verbose: bool, start: float, limit: float | None, n_fits: int | None = None
+    ) -> None:
         self.n_members, self.n_epochs, self.verbose = n_members, n_epochs, verbose
+        self.n_fits = n_fits or n_members
         self.end = np.inf if limit is None else start + limit
         self.began: float | None = None  # the members' training
         self._stopped = threading.Event()
@@ -64,7 +69,7 @@ class Watch:
         self.n_epochs, self.began = n_epochs, time.monotonic()
         if self.verbose:
             self._bar = rich_bar(
-                self.n_members * n_epochs,
+                self.n_fits * n_epochs,
                 "member {task.fields[member]}, epoch {task.completed:>4}/{task.total}",
                 "best score {task.fields[best]:.4f}",
                 "left",
@@ -76,31 +81,36 @@ class Watch:
         """Let every member end at its next epoch."""
         self._stopped.set()
 
-    def callback(self) -> Callable:
-        """A callback for a member."""
+    def skip(self, epochs: int) -> None:
+        """A fit does without so many of its epochs."""
+        if self.began is not None:
+            self._advance(epochs, ())
+
+    def callback(self, end: int | None = None) -> Callable:
+        """A callback for a member, which ends after its epoch ``end``, or after ``max_iter``."""
         last = [time.monotonic()]
 
         def after_epoch(model: Any) -> bool:
             now = time.monotonic()
             took, last[0] = now - last[0], now
             if self.began is not None:
-                self._show(model)
+                self._advance(1, (model.validation_scores_ or [])[-1:])
             # the last epoch ends by this answer: as many epochs as were asked for are meant, and no warning is due
-            return self._stopped.is_set() or now + took > self.end or model.n_iter_ >= model.max_iter
+            return self._stopped.is_set() or now + took > self.end or model.n_iter_ >= (end or model.max_iter)
 
         return after_epoch
 
-    def _show(self, model: Any) -> None:
+    def _advance(self, epochs: int, scores: Sequence[float]) -> None:
         with self._lock:
-            self._done += 1
-            self._best = max(self._best, np.nanmax([*model.validation_scores_[-1:], -np.inf]))
+            self._done += epochs
+            self._best = max(self._best, np.nanmax([*scores, -np.inf]))
             if not self.verbose:
                 return
             members = min(self.n_members, 1 + self._done // self.n_epochs)
             if self._bar is not None:
                 self._bar.update(0, completed=self._done, member=members, best=self._best)
                 return
-            total = self.n_members * self.n_epochs
+            total = self.n_fits * self.n_epochs
             share = self._done * LINES // total
             if share > self._shown:
                 self._shown = share
