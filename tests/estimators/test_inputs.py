@@ -10,10 +10,12 @@ import sklearn.neural_network as scikit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.preprocessing import LabelBinarizer
 
 import jitmlp
 from jitmlp import MLPClassifier, MLPRegressor
 from jitmlp.engine.normalization import NORMALIZATIONS
+from jitmlp.estimators.tasks import fitted_binarizer
 from jitmlp_kernels.link.pieces import linked
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:Got `batch_size`")
@@ -21,6 +23,31 @@ RNG = np.random.default_rng(0)
 X = RNG.integers(0, 100, size=(60, 7)).astype(float)
 Y = RNG.integers(0, 3, size=60)
 OPTIONS = dict(hidden_layer_sizes=(6,), max_iter=4, random_state=0)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_classes_are_learned_as_scikit_learn_learns_them(data):
+    """Of labels of every kind, with its errors and warnings: integers take a shorter way."""
+    kind = data.draw(st.sampled_from(["int8", "int64", "uint16", "bool", "float64", "str", "object", "table", "list"]))
+    labels = data.draw(st.lists(st.integers(0, data.draw(st.integers(0, 9))), max_size=data.draw(st.integers(0, 60))))
+    y = labels if kind == "list" else np.array(labels, int).astype("int64" if kind == "table" else kind)
+    if kind == "table":
+        y = y.reshape(-1, 1)
+    found = []
+    for learn in (fitted_binarizer, lambda y: LabelBinarizer().fit(y)):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                learned = vars(learn(y))
+            except ValueError as error:
+                learned = {"error": str(error)}
+        found.append((learned, [str(warning.message) for warning in said]))
+    (mine, said), (theirs, theirs_said) = found
+    assert said == theirs_said and mine.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(mine[name], value)
+        assert type(mine[name]) is type(value) and getattr(mine[name], "dtype", 0) == getattr(value, "dtype", 0)
 
 
 def fitted(data, target=Y, **options):

@@ -160,12 +160,14 @@ def test_it_is_better_than_scikit_learns_network_on_a_mixed_table():
 
 
 class TestTime:
-    def test_a_limit_is_kept(self):
+    @pytest.mark.parametrize("n_members", [4, 1])
+    def test_a_limit_is_kept(self, n_members):
         X, y = make_classification(4000, 20, random_state=0)
         TabularClassifier(2, max_iter=1, random_state=0).fit(X[:500], y[:500])  # loads the kernels
         start = time.perf_counter()
-        model = TabularClassifier(4, time_limit=6.0, max_iter=10_000, random_state=0).fit(X, y)
-        assert time.perf_counter() - start < 9.0 and 1 <= len(model.members_) <= 4  # other tests may run beside
+        model = TabularClassifier(n_members, time_limit=6.0, max_iter=10_000, random_state=0).fit(X, y)
+        assert time.perf_counter() - start < 9.0  # other tests may run beside
+        assert 1 <= len(model.members_) <= n_members
         assert model.predict_proba(X[:10]).shape == (10, 2)
 
     @pytest.mark.parametrize("limit, rounds, most, wanted", [(10.0, 2, 1000, 92), (10.0, 2, 50, 50), (0.1, 2, 1000, 4)])
@@ -370,7 +372,8 @@ def test_the_time_of_an_epoch_is_that_of_the_member_with_most_inputs(monkeypatch
 
     monkeypatch.setattr(TabularClassifier, "_network", noted)
     TabularClassifier(3, **SMALL, numeric_bins=(None, 40, 5), time_limit=600, n_jobs=1).fit(frame, y)
-    assert len(asked) == 5 and asked[0] == asked[1] == max(asked) > asked[4] > asked[2]
+    # which is the first to be trained
+    assert len(asked) == 5 and asked[0] == asked[1] == asked[2] > asked[3] > asked[4]
 
 
 def test_classes_begin_with_equal_shares():
@@ -382,7 +385,7 @@ def test_classes_begin_with_equal_shares():
 
 
 @pytest.mark.skipif(available_threads(2) < 2, reason="one core")
-@pytest.mark.parametrize("n_members, threads", [(1, [2]), (2, [1, 1]), (3, [1, 1, 2])])
+@pytest.mark.parametrize("n_members, threads", [(1, [2]), (2, [1, 1]), (3, [1, 2, 1])])
 def test_a_member_that_is_left_over_has_all_cores_but_not_while_an_epoch_is_timed(n_members, threads, monkeypatch):
     frame, y = mixed()
     given = []
@@ -393,9 +396,9 @@ def test_a_member_that_is_left_over_has_all_cores_but_not_while_an_epoch_is_time
         return fit(self, *arguments, **options)
 
     monkeypatch.setattr(MLPClassifier, "fit", noted)
-    bins = (None,) * (n_members - 1) + (40,)  # the last member takes longest
+    bins = (None,) * (n_members - 1) + (40,)  # the last member takes longest, and so is the first
     model = TabularClassifier(n_members, **SMALL, numeric_bins=bins, time_limit=600, n_jobs=2).fit(frame, y)
     assert [member.n_threads for member in model.members_] == threads
-    assert given[0] == (2, threads[0])
+    assert given[0] == (2, threads[-1])
     alone = TabularClassifier(n_members, **SMALL, numeric_bins=bins, n_jobs=1).fit(frame, y)
     np.testing.assert_array_equal(model.predict_proba(frame), alone.predict_proba(frame))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -18,7 +17,7 @@ from jitmlp.engine.group import current
 from jitmlp.estimators.base import BaseMLP
 from jitmlp.estimators.members import fit_members
 from jitmlp.estimators.parameters import constraints_of, document
-from jitmlp.estimators.tasks import Multiclass, classification, classification_of
+from jitmlp.estimators.tasks import Multiclass, classification, classification_of, fitted_binarizer
 from jitmlp.estimators.together import all_labels, balanced_weights
 from jitmlp.estimators.validation import is_plain_target, validated
 from jitmlp.model.choices import refuse
@@ -216,11 +215,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         if classes is not None and incremental:
             known = y if type_of_target(y).startswith("multilabel") else classes
-            draft._label_binarizer = LabelBinarizer().fit(known)
+            draft._label_binarizer = fitted_binarizer(known)
             draft.classes_ = draft._label_binarizer.classes_
         labels = y if incremental else all_labels(y) if classes is None else classes
         if not hasattr(draft, "classes_") or (not self.warm_start and not incremental):
-            draft._label_binarizer = LabelBinarizer().fit(labels)
+            draft._label_binarizer = fitted_binarizer(labels)
             draft.classes_ = draft._label_binarizer.classes_
         else:
             seen = unique_labels(labels)

@@ -158,6 +158,19 @@ class Regression(Task):
         return r2_score(encoded, self.decode(outputs), sample_weight=sample_weight)
 
 
+def fitted_binarizer(labels: Any) -> LabelBinarizer:
+    """What ``LabelBinarizer().fit(labels)`` gives, at once where they are whole numbers: its checks take a sixth of a tiny fit."""
+    binarizer = LabelBinarizer()
+    if type(labels) is not np.ndarray or labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return binarizer.fit(labels)
+    classes = np.unique(labels)
+    if not 0 < 2 * len(classes) <= len(labels):  # of which scikit-learn warns
+        return binarizer.fit(labels)
+    binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
+    binarizer.sparse_input_, binarizer.classes_ = False, classes
+    return binarizer
+
+
 def classification(binarizer: LabelBinarizer) -> _Classification:
     """The task of the classes that a fitted label binarizer knows."""
     kind = Multiclass if binarizer.y_type_ == "multiclass" else Independent

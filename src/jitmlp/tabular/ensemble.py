@@ -202,7 +202,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         most = self._epochs()
         n_bins = bins.bins_of_members(self.numeric_bins, len(work), len(self.encoder_.numeric_))
         n_inputs = {own: bins.n_inputs(rows, own) for own in set(n_bins)}
-        slowest = max(range(len(work)), key=lambda number: n_inputs[n_bins[number]])
+        # those that take longest first, so that all cores are free at one time for the one that may be left over
+        order = sorted(range(len(work)), key=lambda number: -n_inputs[n_bins[number]])
         refits = bool(self.refit) and len(work) == 1 and held is None
         watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit, len(work) + refits)
 
@@ -212,7 +213,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
         def train(number: int, epochs: int, n_threads: int) -> Trained | None:
             inside, outside = work[number][1]
-            if watch.is_over and number > 0:
+            if watch.is_over and number != order[0]:
                 return None
             model = network(number, len(inside), epochs, n_threads)
             waited = max(FEWEST_WAITED, int(np.ceil(PATIENCE * epochs)))
@@ -251,19 +252,20 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                     future.cancel()
                 raise
 
-        # a network a core, and nobody waits for another; where one is left over, the others' cores are free by then
+        # a network a core, and nobody waits for another
         n_threads = [n_jobs if at_once == 1 else 1] * len(work)
         if len(work) % at_once == 1:
-            n_threads[-1] = n_jobs
+            n_threads[order[-1]] = n_jobs
         with watch, ThreadPoolExecutor(at_once) as pool:
-            probe = lambda: find([pool.submit(train, slowest, 2, n_threads[0])])  # noqa: E731
+            probe = lambda: find([pool.submit(train, order[0], 2, n_threads[order[0]])])  # noqa: E731
             times = rounds + refits / (1 - HELD_OUT)  # an epoch takes
             epochs = epochs_within(self.time_limit, start, times, most, probe)
             watch.begin(epochs)
-            fitted = find([pool.submit(train, number, epochs, n_threads[number]) for number in range(len(work))])
+            found = find([pool.submit(train, number, epochs, n_threads[number]) for number in order])
+            fitted = [found[order.index(number)] for number in range(len(work))]
             if refits:
                 fitted = find([pool.submit(refitted, fitted[0], epochs)])
-        return [found for found in fitted if found is not None]
+        return [trained for trained in fitted if trained is not None]
 
     def _epochs(self) -> int:
         """Of each member."""
