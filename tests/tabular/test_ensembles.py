@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from frames import as_polars, mixed
 from jitmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from jitmlp.engine.threads import available_threads
+from jitmlp.tabular import ensemble
 from jitmlp.tabular.watch import Watch, epochs_within
 
 pandas = pytest.importorskip("pandas")
@@ -181,6 +182,15 @@ class TestTime:
         assert epochs_within(None, 0.0, rounds, most, None) == most
         assert epochs_within(limit, 0.0, rounds, most, probe) == pytest.approx(wanted, abs=4)
 
+    @pytest.mark.parametrize("given, times", [({}, 2.25), ({"refit": False}, 1), ({"n_members": 3, "n_jobs": 1}, 3)])
+    def test_all_fits_of_a_core_have_their_time(self, given, times, monkeypatch):
+        """Those of its members, and the one on all rows, a quarter more than there were before."""
+        frame, y = mixed()
+        asked = []
+        monkeypatch.setattr(ensemble, "epochs_within", lambda *arguments: asked.append(arguments[2]) or 2)
+        TabularClassifier(**{"n_members": 1, **SMALL, **given}).fit(frame, y)
+        assert asked == [pytest.approx(times)]
+
     @pytest.mark.parametrize("limit, epoch, ends", [(5.0, 1, True), (1e6, 1, False), (None, 1, False), (None, 7, True)])
     def test_a_member_ends_when_time_is_over_or_it_has_its_epochs(self, limit, epoch, ends):
         watch = Watch(1, 7, False, time.monotonic() - 10, limit)
@@ -293,8 +303,9 @@ def test_scikit_learns_checks(estimator):
 
 def test_a_single_member_is_trained_on_all_rows_to_the_epoch_that_was_best():
     frame, y = mixed()
+    weights = RNG.uniform(0.5, 2, size=len(y))
     for estimator, kind in ((TabularClassifier, MLPClassifier), (TabularRegressor, MLPRegressor)):
-        found, once = (estimator(1, **SMALL, refit=refit).fit(frame, y) for refit in (True, False))
+        found, once = (estimator(1, **SMALL, refit=refit).fit(frame, y, weights) for refit in (True, False))
         outside = "oof_proba_" if kind is MLPClassifier else "oof_prediction_"
         np.testing.assert_array_equal(getattr(found, outside), getattr(once, outside))
         for name in found.history_.keys() - {"seconds"}:
@@ -304,11 +315,45 @@ def test_a_single_member_is_trained_on_all_rows_to_the_epoch_that_was_best():
         assert found.members_[0].n_iter_ == best and found.n_iter_ == SMALL["max_iter"]
         again = clone(found.members_[0]).set_params(callback=lambda model, best=best: model.n_iter_ == best)
         rows, target = found.encoder_.transform(frame), found._encode_target(np.asarray(y))
-        np.testing.assert_array_equal(again.fit(rows, target).predict(rows), found.members_[0].predict(rows))
+        np.testing.assert_array_equal(again.fit(rows, target, weights).coefs_[0], found.members_[0].coefs_[0])
         assert not np.array_equal(again.coefs_[0], once.members_[0].coefs_[0])
     for given, rows in (((2,), {}), ((1,), {"X_val": frame, "y_val": y})):  # every row is seen by one, or by all
         found, once = (TabularClassifier(*given, **SMALL, refit=refit).fit(frame, y, **rows) for refit in (True, False))
         np.testing.assert_array_equal(found.predict_proba(frame), once.predict_proba(frame))
+        assert all(member.restore_best for member in found.members_)  # which none has that is trained again
+
+
+@pytest.mark.parametrize("scores, best", [([0.1, np.nan, 0.3, 0.3], 3), ([np.nan, np.nan], 2)])
+def test_the_best_epoch_is_the_first_of_the_best_or_the_last_where_there_is_none(scores, best):
+    member = SimpleNamespace(history_={"validation_score": scores}, n_iter_=len(scores))
+    assert ensemble.best_epoch(member) == best
+
+
+def test_one_member_is_trained_however_little_time_there_is(monkeypatch):
+    frame, y = mixed()
+    monkeypatch.setattr(Watch, "is_over", True)
+    (member,) = TabularClassifier(3, **SMALL, numeric_bins=(None, 40, 5)).fit(frame, y).members_
+    assert member.numeric_bins == 40  # whose time was measured
+
+
+@pytest.mark.parametrize("epochs_left", [0, 1])
+def test_a_single_member_stays_as_it_was_where_time_ends_before_it_is_trained_again(epochs_left, monkeypatch):
+    frame, y = mixed()
+    once = TabularClassifier(1, **SMALL, refit=False).fit(frame, y)
+    assert np.argmax(once.history_["validation_score"]) > 0
+    fit, callback, fits = MLPClassifier.fit, Watch.callback, []
+
+    def noted(self, *arguments, **options):
+        fits.append(self)
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(MLPClassifier, "fit", noted)
+    monkeypatch.setattr(Watch, "callback", lambda self, end=None: callback(self, end and epochs_left))
+    if not epochs_left:
+        monkeypatch.setattr(Watch, "is_over", property(lambda self: len(fits) > 0))
+    found = TabularClassifier(1, **SMALL).fit(frame, y)
+    assert len(fits) == 1 + epochs_left
+    np.testing.assert_array_equal(found.predict_proba(frame), once.predict_proba(frame))
 
 
 @pytest.mark.parametrize("epochs, waited", [(20, 10), (50, 20)])

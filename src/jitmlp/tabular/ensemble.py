@@ -232,12 +232,12 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
         def refitted(found: Trained, epochs: int) -> Trained:
             """On all rows, to the epoch that was best; as it was if there is no time for that."""
+            if watch.is_over:
+                return found
             last = best_epoch(found.judged)
             watch.skip(epochs - last)
             model = network(0, len(target), epochs, n_threads[0])
             model.set_params(restore_best=False, scoring=None, callback=watch.callback(last))
-            if watch.is_over:
-                return found
             model.fit(rows, target, weights)
             model.set_params(callback=None)
             return found._replace(member=model) if model.n_iter_ == last else found
