@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jitmlp.engine import interrupts
@@ -29,6 +30,13 @@ def interrupts_are_as_before():
     assert signal.getsignal(signal.SIGINT) is before and interrupts._current is None
     if hasattr(signal, "pthread_sigmask"):
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.fixture(autouse=True)
+def draws_do_not_depend_on_tests_before(request):
+    """A module's ``RNG`` begins anew in every test: workers run tests in an order that changes from run to run."""
+    if hasattr(request.module, "RNG"):
+        request.module.RNG = np.random.default_rng(1)  # not what the module itself has drawn
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -14,8 +15,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 
 from jitmlp import Activation, MLPClassifier, MLPRegressor
+from jitmlp.estimators.random_state import generator_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = load_iris(return_X_y=True)
@@ -31,6 +34,22 @@ for r in results:
     if r["status"] != "passed":
         print(r["check_name"], r["status"], r["exception"])
 """
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 7, 2**32 - 1, np.int64(5), np.uint8(3), True, np.random.RandomState(3), None, -1, 2**32, 1.5]
+)
+def test_seeds_draw_as_scikit_learns(seed):
+    """State, pickle and error to the last bit; other generators are the user's own."""
+    try:
+        theirs = check_random_state(seed)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            generator_of(seed)
+        return
+    mine = generator_of(seed)
+    assert (mine is theirs) == (seed is None or isinstance(seed, np.random.RandomState))
+    assert pickle.dumps(mine) == pickle.dumps(theirs)
 
 
 def test_scikit_learns_estimator_checks():

@@ -141,6 +141,8 @@ class Workspace:
             "gradients": layout.gradients,
         }
         self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
+        # what a trainer asked for, from which step on, and the optimizer's coefficients
+        self.coefficients_ahead: tuple[tuple, int, np.ndarray] | None = None
         self._shares: dict[int, tuple[int, np.ndarray]] = {}  # addresses, and what keeps them alive
         self._jobs: dict[object, Job] = {}
         self._prepared: tuple | None = None  # what the training job was filled in for, and the job
@@ -182,9 +184,9 @@ class Workspace:
         weights, biases = [], []
         norms: list[BatchNorm | None] = []
         for place, layer in zip(self.layout.layers, self.model.layers):
-            full = self._weights(place, slot).reshape(place.fan_in_padded, -1)
-            # a copy even where one panel makes this contiguous: training goes on beneath
-            weights.append(np.array(full[: place.fan_in, : place.fan_out], order="C"))
+            # a copy even where one panel is contiguous: training goes on beneath
+            full = self._weights(place, slot)[: place.fan_in].copy().reshape(place.fan_in, -1)
+            weights.append(np.ascontiguousarray(full[:, : place.fan_out]))
             biases.append(self._vector(place.bias, place, slot).copy())
             if not layer.batch_norm:
                 norms.append(None)

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from jitmlp.engine.bins import learn_bins
@@ -18,6 +17,7 @@ from jitmlp.engine.memory import check_memory
 from jitmlp.engine.normalization import learn_normalization, scaling_of
 from jitmlp.estimators.held_out import HeldOut, given_rows
 from jitmlp.estimators.prediction import Prediction
+from jitmlp.estimators.random_state import generator_of
 from jitmlp.estimators.solvers import is_stochastic, mini_batch_size, working_bytes
 from jitmlp.estimators.tasks import Task
 from jitmlp.estimators.validation import checked_weights
@@ -144,7 +144,7 @@ class Preparation(Prediction):
         given = given_rows(draft, y, encoded, dtype, held_out)
         if self.scoring is not None and given is None and not self.early_stopping:
             warn_user("scoring has no effect without X_val and y_val, or early_stopping")
-        random_state = check_random_state(self.random_state)
+        random_state = generator_of(self.random_state)
         out_activation = self._out_activation(task)
         loss, loss_parameter = self._loss_rule(task, out_activation)
         self._refuse_pair(task, loss, out_activation)

@@ -84,7 +84,6 @@ class Trainer:
         self.threads = ThreadChoice(recipe.n_threads)
         self.divergence = Divergence(workspace)
         self.epoch_rates = np.empty(0)
-        self._ahead: tuple[int, float, np.ndarray] = (0, np.nan, np.empty((0, 0)))
 
     def run_epoch(self, parts: Iterable[tuple[Data, np.ndarray]], n_rows: int) -> float:
         """One pass over the rows; returns the mean loss, penalty included.
@@ -204,13 +203,13 @@ class Trainer:
         return np.stack([np.stack([tables[factor] for factor in pair], 1) for pair in recipe.layer_rates], 1)
 
     def _part_of_table(self, rate: float, number: int, n_steps: int) -> np.ndarray:
-        """The coefficients of a few steps of one rate, from a table that goes further ahead."""
-        first, of_rate, table = self._ahead
-        if of_rate != rate or not first <= number <= first + len(table) - n_steps:
+        """The coefficients of a few steps of one rate, from a table that goes further ahead, also of calls to come."""
+        hyperparameters, kept = self.recipe.hyperparameters, self.workspace.coefficients_ahead
+        if kept is None or kept[0] != (rate, hyperparameters) or not 0 <= number - kept[1] <= len(kept[2]) - n_steps:
             steps = np.arange(number, number + AHEAD, dtype=float)
-            table = self.optimizer.table(np.full(AHEAD, rate), steps, self.recipe.hyperparameters)
-            first = number
-            self._ahead = first, rate, table
+            table = self.optimizer.table(np.full(AHEAD, rate), steps, hyperparameters)
+            self.workspace.coefficients_ahead = kept = (rate, hyperparameters), number, table
+        _, first, table = kept
         return table[number - first : number - first + n_steps]
 
     def state(self, random_state: tuple | None = None, order: np.ndarray | None = None) -> OptimizerState:
