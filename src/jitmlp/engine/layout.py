@@ -202,9 +202,15 @@ class Layout:
             place.transposed = self.arena.take(panels * place.panels * self.lanes * self.lanes)
 
     def _row(self, units: int) -> int:
-        """An odd number of vectors: rows a power of two apart would collide in L1."""
-        vectors = -(-up(units, TILE_ROWS) // self.lanes)
-        return (vectors + 1 - vectors % 2) * self.lanes
+        """An odd number of cache lines: rows a power of two apart would collide in L1.
+
+        Not of vectors, of which two are a line with AVX2: the pair that the gradient of weights takes from every row would
+        lie in two lines where it could in one (steps of 32 units a layer and more take 0.86 to 0.96 of the time).
+        """
+        if up(units, TILE_ROWS) <= self.lanes:
+            return self.lanes
+        lines = -(-up(units, TILE_ROWS) // self.arena.line)
+        return (lines + 1 - lines % 2) * self.arena.line
 
     def _book_buffers(self) -> None:
         take = self.arena.take
