@@ -511,7 +511,8 @@ class Workspace:
 
     def take_losses(self, n_epochs: int) -> list[float]:
         """The same of each of the epochs of one call."""
-        losses = [self._loss_of(epoch, float(self.penalties[epoch].sum())) for epoch in range(n_epochs)]
+        penalties = self.penalties[:n_epochs].sum(axis=1).tolist()
+        losses = [self._loss_of(epoch, penalty) for epoch, penalty in enumerate(penalties)]
         self.forget_loss(n_epochs)
         return losses
 

@@ -131,6 +131,8 @@ class LearningRate(Callback):
     def on_epoch_end(self, run: Run) -> None:
         """Change the learning rate of the epochs to come."""
         trainer = run.trainer
+        if run.recipe.rate.holds:
+            return
         trainer.rate = run.recipe.rate.end_epoch(trainer.rate, trainer.epoch_rates, run.samples, run.loss)
 
 

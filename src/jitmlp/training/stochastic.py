@@ -69,6 +69,7 @@ class Run:
         self.order: np.ndarray | None = None
         self.rooms: list[Room] = []  # of windows, kept from epoch to epoch
         self.may_foresee = False  # whether several epochs can be run in one call
+        self._draws: tuple[Any, int] = None, 0  # the generator before them, and how many orders it has drawn since
         self._best: list[np.ndarray] | None = None
 
     def note(self, loss: float, rows: np.ndarray | None) -> None:
@@ -80,6 +81,30 @@ class Run:
         self.losses.append(loss)
         self.epoch += 1
         self.samples += self.trainer.n_rows
+
+    def ordered(self, rows: np.ndarray) -> np.ndarray:
+        """The rows in the order of the next epoch."""
+        if not self.recipe.shuffle:
+            return rows
+        drawn = np.arange(len(rows))
+        self.random_state.shuffle(drawn)
+        self._draws = self._draws[0], self._draws[1] + 1
+        return rows[drawn]
+
+    def foresee(self) -> None:
+        """Run several epochs in one call from here on: whatever they draw can be taken back."""
+        self.may_foresee, self._draws = True, (self.random_state.get_state(), 0)
+
+    def take_back(self, count: int, n_rows: int) -> None:
+        """The generator as it was before the last ``count`` orders, and one epoch a call from here on.
+
+        Its state is asked for once, since that takes longer than an epoch of few rows does.
+        """
+        state, drawn = self._draws
+        self.random_state.set_state(state)
+        for _ in range(drawn - count if self.recipe.shuffle else 0):
+            self.random_state.shuffle(np.arange(n_rows))
+        self.may_foresee = False
 
     def stop(self, reason: str) -> None:
         """Make this epoch the last."""
@@ -156,7 +181,8 @@ def train(
             with interrupt.open():
                 for callback in callbacks:
                     callback.on_begin(run)
-            run.may_foresee = not incremental and _foresees(run, data, rows, callbacks)
+            if not incremental and _foresees(run, data, rows, callbacks):
+                run.foresee()
             while run.epoch < recipe.max_epochs and not run.reason:
                 rows, losses = _run_epochs(run, data, rows) if run.may_foresee else (rows, [])
                 for loss in losses:
@@ -197,15 +223,6 @@ def train(
         return fit
 
 
-def _ordered(run: Run, rows: np.ndarray, shuffle: Any) -> np.ndarray:
-    """The rows in the order of the next epoch."""
-    if not shuffle:
-        return rows
-    drawn = np.arange(len(rows))
-    run.random_state.shuffle(drawn)
-    return rows[drawn]
-
-
 def _foresees(run: Run, data: Data | Chunks, rows: np.ndarray | None, callbacks: Sequence[Callback]) -> bool:
     """Whether nobody looks at the weights between two epochs over rows in memory, so that several can be run in one call."""
     shuffle = run.recipe.shuffle
@@ -221,17 +238,17 @@ def _run_epochs(run: Run, data: Any, rows: Any) -> tuple[np.ndarray, list[float]
     count = trainer.epochs_at_once(len(rows), min(left, recipe.stopping.patience - run.waited + 1))
     if count < 2:
         return rows, []
-    orders, drawn_before = [rows], run.random_state.get_state()
-    for _ in range(count):
-        orders.append(_ordered(run, orders[-1], recipe.shuffle))
+    orders = np.empty((count, len(rows)), np.int64)
+    before = rows
+    for order in orders:
+        order[:] = before = run.ordered(before)
     start = time.perf_counter()
-    losses = trainer.run_epochs(data, orders[1:])
+    losses = trainer.run_epochs(data, orders)
     if losses is None:
-        run.random_state.set_state(drawn_before)
-        run.may_foresee = False  # to find out which it is, one by one
+        run.take_back(count, len(rows))  # to find out which it is, one by one
         return rows, []
     run.seconds += [(time.perf_counter() - start) / count] * count
-    return orders[-1], losses
+    return before, losses
 
 
 def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: Any) -> np.ndarray | None:
@@ -248,7 +265,7 @@ def _run_epoch(run: Run, data: Data | Chunks, rows: np.ndarray | None, shuffle: 
             rows, starts = shuffle.order(rows, data.row_bytes, run.random_state)
         else:
             starts = None if shuffle else in_order(data, rows)
-            rows = _ordered(run, rows, shuffle)
+            rows = run.ordered(rows)
         if starts is None:
             reading = nullcontext([(data, rows)])
         else:

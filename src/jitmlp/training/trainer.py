@@ -143,15 +143,18 @@ class Trainer:
         n_steps = -(-n_rows // min(self.recipe.batch_size, n_rows))
         return max(1, int(min(most, EPOCHS_AT_ONCE, self.threads.next()[1] // n_steps, AHEAD // n_steps)))
 
-    def run_epochs(self, data: Data, orders: list[np.ndarray]) -> list[float] | None:
-        """Several passes in one call; the mean loss of each, or None, and nothing has happened, where one would diverge."""
-        recipe, workspace, n_epochs, n_rows = self.recipe, self.workspace, len(orders), len(orders[0])
+    def run_epochs(self, data: Data, orders: np.ndarray) -> list[float] | None:
+        """Several passes in one call, one a row of ``orders``; the mean loss of each.
+
+        None, and nothing has happened, where one would diverge.
+        """
+        recipe, workspace, (n_epochs, n_rows) = self.recipe, self.workspace, orders.shape
         batch_size = min(recipe.batch_size, n_rows)
         n_steps = -(-n_rows // batch_size)
         rates = np.full(n_steps * n_epochs, self.rate.rate)
         table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + len(rates), dtype=float))
         n_threads, _ = self.threads.next()
-        before, order = workspace.snapshot(state=True), np.concatenate(orders)
+        before, order = workspace.snapshot(state=True), orders.ravel()
         workspace.forget_loss(n_epochs)
         start = time.perf_counter()
         workspace.train(data, order, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads, n_epochs)
