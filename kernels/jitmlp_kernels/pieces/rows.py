@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitmlp_kernels.pieces.records import ADDRESS, FLOAT, INT, kernel, record
+from jitmlp_kernels.pieces.transpose import transposed
 from jitmlp_kernels.trace.elementary import exp
 from jitmlp_kernels.trace.functions import where
 
@@ -63,9 +64,43 @@ def activation_backward(m, job, unit, op, activation):
 def softmax_forward(m, job, unit, op):
     """Softmax of rows of preactivations; the padding of the target becomes 0."""
     source, target, row, units, vectors = _group(m, unit, op)
+    for is_narrow in m.either(vectors == 1):
+        if is_narrow:
+            for first in m.loop(0, unit.padded, m.lanes):
+                _softmax_across(m, source, target, row, units, first, unit.padded - 1)
+        else:
+            _softmax_along(m, source, target, row, units, unit.padded)
+
+
+def _softmax_across(m, source, target, row, units, first, last):
+    """As many rows as a vector has lanes, each of one vector, with a row in each lane: no step waits for a sum along a row.
+
+    Rows behind the last are the last once more.
+    """
+    lowest = m.spread(float(np.finfo(m.dtype).min))
+    cells = [m.least(first + r, last) * row for r in range(m.lanes)]
+    outputs = transposed(m, [m.load(source.at(cell)) for cell in cells])
+    masks = [m.inside(0, (units - j) * m.lanes) for j in range(m.lanes)]
+    peak = lowest
+    for z, mask in zip(outputs, masks):
+        bigger = where(mask, z, lowest)
+        peak = where(bigger < peak, peak, bigger)
+    values = [where(mask, exp(z - peak), 0.0) for z, mask in zip(outputs, masks)]
+    totals = values
+    while len(totals) > 1:  # in the order in which a vector's lanes are summed
+        half = len(totals) // 2
+        totals = [a + b for a, b in zip(totals[:half], totals[half:])]
+    scale = 1.0 / totals[0]
+    for cell, probabilities in zip(cells, transposed(m, [value * scale for value in values])):
+        m.store(probabilities, target.at(cell))
+
+
+def _softmax_along(m, source, target, row, units, rows):
+    """Row by row, each of any number of vectors."""
+    vectors = m.vectors(units)
     lowest = m.spread(float(np.finfo(m.dtype).min))
     largest, total = m.variable(lowest), m.variable(m.zero())
-    for r in m.loop(unit.padded):
+    for r in m.loop(rows):
         z_row, a_row = source.at(r * row), target.at(r * row)
         largest.set(lowest)
         total.set(m.zero())
