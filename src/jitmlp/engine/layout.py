@@ -205,7 +205,7 @@ class Layout:
         """An odd number of cache lines: rows a power of two apart would collide in L1.
 
         Not of vectors, of which two are a line with AVX2: the pair that the gradient of weights takes from every row would
-        lie in two lines where it could in one (steps of 32 units a layer and more take 0.86 to 0.96 of the time).
+        lie in two lines where it could in one (benchmarks/lab/row_lengths.py).
         """
         if up(units, TILE_ROWS) <= self.lanes:
             return self.lanes
