@@ -8,9 +8,8 @@ from jitmlp_kernels.trace.target import TILE_ROWS
 def transposed(m, vectors):
     """As many vectors as a vector has lanes, columns for rows: lane ``c`` of vector ``r`` goes to lane ``r`` of vector ``c``."""
     lanes, step = m.lanes, 1
-    while (
-        step < lanes
-    ):  # perfect shuffles of the two halves: after log2(lanes) rounds rows and columns have changed places
+    # perfect shuffles of the two halves: after log2(lanes) rounds rows and columns have changed places
+    while step < lanes:
         low = [i // 2 + lanes * (i % 2) for i in range(lanes)]
         high = [lanes // 2 + i for i in low]
         pairs = zip(vectors[: lanes // 2], vectors[lanes // 2 :])
