@@ -10,7 +10,7 @@ import sklearn.neural_network as scikit
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
-from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
@@ -140,6 +140,21 @@ def test_what_changes_between_partial_fits_goes_on_or_starts_anew(parameter):
         assert [slot.weights[0].shape for slot in model._state.slots] == [(64, 16)] * len(model._state.optimizer.slots)
         for a, b in zip(model.coefs_, other.coefs_):
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_kept_from_many_partial_fits_serves_one_of_fewer_steps():
+    """The coefficients of a step are those of its own number, though later ones are known."""
+    model = MLPClassifier((8,), max_iter=2, random_state=0)
+    for _ in range(300):
+        model.partial_fit(X[:200], Y[:200], classes=np.arange(10))
+    fresh, kept = clone(model), vars(model)["_workspace"][1]
+    for one in (model, fresh):
+        with pytest.warns(ConvergenceWarning):
+            one.fit(X, Y)
+        one.partial_fit(X, Y)
+    assert vars(model)["_workspace"][1] is kept
+    for a, b in zip(model.coefs_, fresh.coefs_):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("change", [{"hidden_layer_sizes": (9,)}, {"normalize": "standard"}, {"batch_norm": True}])
