@@ -6,15 +6,18 @@ from jitmlp_kernels.trace.target import TILE_ROWS
 
 
 def transposed(m, vectors):
-    """As many vectors as a vector has lanes, columns for rows: lane ``c`` of vector ``r`` goes to lane ``r`` of vector ``c``."""
-    lanes, step = m.lanes, 1
-    # perfect shuffles of the two halves: after log2(lanes) rounds rows and columns have changed places
-    while step < lanes:
-        low = [i // 2 + lanes * (i % 2) for i in range(lanes)]
-        high = [lanes // 2 + i for i in low]
-        pairs = zip(vectors[: lanes // 2], vectors[lanes // 2 :])
+    """Vectors, a power of two of them and no more than they have lanes, column by column.
+
+    Of as many as there are lanes, lane ``c`` of vector ``r`` goes to lane ``r`` of vector ``c``.
+    """
+    lanes, step = m.lanes, len(vectors) // 2
+    low = [i // 2 + lanes * (i % 2) for i in range(lanes)]
+    high = [lanes // 2 + i for i in low]
+    while step:  # perfect shuffles of the two halves: after log2(len(vectors)) rounds the elements lie column by column
+        half = len(vectors) // 2
+        pairs = zip(vectors[:half], vectors[half:])
         vectors = [m.shuffle(a, b, indices) for a, b in pairs for indices in (low, high)]
-        step *= 2
+        step //= 2
     return vectors
 
 
@@ -30,15 +33,7 @@ def transpose_tile(m, source, panels, panel_stride, target, target_panel):
 
     def write_group(vectors, to):
         """``group`` vectors of ``lanes`` -> ``lanes`` rows of ``group`` elements."""
-        step = group // 2
-        # perfect shuffles: after log2(group) rounds the elements lie column by column
-        while step:
-            low = [i // 2 + lanes * (i % 2) for i in range(lanes)]
-            high = [lanes // 2 + i // 2 + lanes * (i % 2) for i in range(lanes)]
-            half = len(vectors) // 2
-            pairs = [(vectors[i], vectors[i + half]) for i in range(half)]
-            vectors = [m.shuffle(a, b, indices) for a, b in pairs for indices in (low, high)]
-            step //= 2
+        vectors = transposed(m, vectors)
         for x in range(lanes):
             piece, first = vectors[x * group // lanes], x * group % lanes
             m.store(m.shuffle(piece, piece, range(first, first + group)), to.at(x * lanes))
