@@ -207,9 +207,10 @@ class Layout:
         Not of vectors, of which two are a line with AVX2: the pair that the gradient of weights takes from every row would
         lie in two lines where it could in one (benchmarks/lab/row_lengths.py).
         """
-        if up(units, TILE_ROWS) <= self.lanes:
+        units = up(units, TILE_ROWS)
+        if units <= self.lanes:
             return self.lanes
-        lines = -(-up(units, TILE_ROWS) // self.arena.line)
+        lines = -(-units // self.arena.line)
         return (lines + 1 - lines % 2) * self.arena.line
 
     def _book_buffers(self) -> None:

@@ -69,7 +69,7 @@ class Run:
         self.order: np.ndarray | None = None
         self.rooms: list[Room] = []  # of windows, kept from epoch to epoch
         self.may_foresee = False  # whether several epochs can be run in one call
-        self._draws: tuple[Any, int] = None, 0  # the generator before them, and how many orders it has drawn since
+        self._first_draw: Any = None  # the generator's state before the first of them
         self._best: list[np.ndarray] | None = None
 
     def note(self, loss: float, rows: np.ndarray | None) -> None:
@@ -88,22 +88,20 @@ class Run:
             return rows
         drawn = np.arange(len(rows))
         self.random_state.shuffle(drawn)
-        self._draws = self._draws[0], self._draws[1] + 1
         return rows[drawn]
 
     def foresee(self) -> None:
-        """Run several epochs in one call from here on: whatever they draw can be taken back."""
-        self.may_foresee, self._draws = True, (self.random_state.get_state(), 0)
+        """Run several epochs in one call from the first on: whatever they draw can be taken back."""
+        self.may_foresee, self._first_draw = True, self.random_state.get_state()
 
-    def take_back(self, count: int, n_rows: int) -> None:
-        """The generator as it was before the last ``count`` orders, and one epoch a call from here on.
+    def take_back(self, n_rows: int) -> None:
+        """The generator as it was after the last epoch that was noted, and one epoch a call from here on.
 
-        Its state is asked for once, since that takes longer than an epoch of few rows does.
+        Its state is asked for once a run, since that takes longer than an epoch of few rows does; each epoch draws one order.
         """
-        state, drawn = self._draws
-        self.random_state.set_state(state)
-        for _ in range(drawn - count if self.recipe.shuffle else 0):
-            self.random_state.shuffle(np.arange(n_rows))
+        self.random_state.set_state(self._first_draw)
+        for _ in range(self.epoch):
+            self.ordered(np.arange(n_rows))
         self.may_foresee = False
 
     def stop(self, reason: str) -> None:
@@ -245,7 +243,7 @@ def _run_epochs(run: Run, data: Any, rows: Any) -> tuple[np.ndarray, list[float]
     start = time.perf_counter()
     losses = trainer.run_epochs(data, orders)
     if losses is None:
-        run.take_back(count, len(rows))  # to find out which it is, one by one
+        run.take_back(len(rows))  # to find out which it is, one by one
         return rows, []
     run.seconds += [(time.perf_counter() - start) / count] * count
     return before, losses
