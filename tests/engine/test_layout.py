@@ -38,6 +38,8 @@ def test_the_parts_do_not_overlap(units, dtype, options):
         assert start >= ends and start * np.dtype(dtype).itemsize % LINE == 0
         ends = start + count
     assert ends <= layout.arena.size
+    for row in (layout.inputs_row, *(place.row for place in layout.layers)):  # one vector, or an odd number of lines
+        assert row == layout.lanes or row % layout.arena.line == 0 and row // layout.arena.line % 2 == 1
 
 
 def test_large_batches_are_cut_into_equal_blocks():
