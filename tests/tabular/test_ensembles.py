@@ -194,10 +194,26 @@ class TestTime:
     @pytest.mark.parametrize("limit, epoch, ends", [(5.0, 1, True), (1e6, 1, False), (None, 1, False), (None, 7, True)])
     def test_a_member_ends_when_time_is_over_or_it_has_its_epochs(self, limit, epoch, ends):
         watch = Watch(1, 7, False, time.monotonic() - 10, limit)
-        member = SimpleNamespace(n_iter_=epoch, max_iter=7, validation_scores_=[0.5])
-        assert watch.callback()(member) is ends and watch.is_over is (limit == 5.0)
+        assert self.ends(watch.member(), epoch) is ends and watch.is_over is (limit == 5.0)
+        assert self.ends(watch.member(end=2), epoch) is (ends or epoch >= 2)
         watch.stop()
-        assert watch.callback()(member) is True and watch.is_over
+        assert self.ends(watch.member(), epoch) is True and watch.is_over
+
+    def test_a_member_ends_when_its_score_gets_no_better(self):
+        watch, scores = Watch(1, 100, False, time.monotonic(), None), [0.1, 0.3, 0.2, np.nan, 0.4, 0.4, 0.3, 0.2, 0.5]
+        assert [self.ends(watch.member(patience=3), n, scores[:n]) for n in range(1, 10)] == [*[False] * 7, True, True]
+        assert not self.ends(watch.member(patience=4), 9, scores)
+
+    @staticmethod
+    def ends(callback, n_epochs, scores=()):
+        """Whether the last of so many epochs is the last."""
+        run = SimpleNamespace(epoch=0, scores=[], recipe=SimpleNamespace(max_epochs=100 if scores else 7), reasons=[])
+        run.stop = run.reasons.append
+        callback.on_begin(run)
+        for run.epoch in range(1, n_epochs + 1):
+            run.scores = list(scores[: run.epoch])
+            callback.on_epoch_end(run)
+        return bool(run.reasons)
 
     def test_a_limit_that_is_far_changes_nothing(self):
         frame, y = mixed()
@@ -341,14 +357,14 @@ def test_a_single_member_stays_as_it_was_where_time_ends_before_it_is_trained_ag
     frame, y = mixed()
     once = TabularClassifier(1, **SMALL, refit=False).fit(frame, y)
     assert np.argmax(once.history_["validation_score"]) > 0
-    fit, callback, fits = MLPClassifier.fit, Watch.callback, []
+    fit, watched, fits = MLPClassifier.fit, Watch.member, []
 
     def noted(self, *arguments, **options):
         fits.append(self)
         return fit(self, *arguments, **options)
 
     monkeypatch.setattr(MLPClassifier, "fit", noted)
-    monkeypatch.setattr(Watch, "callback", lambda self, end=None: callback(self, end and epochs_left))
+    monkeypatch.setattr(Watch, "member", lambda self, end=None, **given: watched(self, end and epochs_left, **given))
     if not epochs_left:
         monkeypatch.setattr(Watch, "is_over", property(lambda self: len(fits) > 0))
     found = TabularClassifier(1, **SMALL).fit(frame, y)

@@ -224,8 +224,8 @@ class BaseMLP(Preparation, CallbackSupport):
         if not decides:
             chosen.append(callbacks.TrainingLoss(keeps_best and held_out is None))
         chosen.append(callbacks.LearningRate())
-        if "_stop" in vars(self):  # one of several members
-            chosen.append(callbacks.Stopped(self._stop))
+        if "_companion" in vars(self):  # one of several members
+            chosen.append(self._companion)
         if self._listed_callbacks() or not group.is_alone:
             chosen.append(callbacks.Call(lambda run: self._call_back(problem, run)))
         chosen.append(callbacks.Plateau("Validation score" if decides else "Training loss", verbose))

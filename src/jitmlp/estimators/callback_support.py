@@ -59,6 +59,15 @@ class CallbackSupport(CallbackSupportMixin, FittedAttributes):
         return listed
 
     @contextmanager
+    def _accompanied(self, companion: Callback) -> Iterator[None]:
+        """Fits within call this back too: it sees the run alone, so that nothing is copied for it to look at."""
+        self._companion = companion
+        try:
+            yield
+        finally:
+            del self._companion
+
+    @contextmanager
     def _around_fit(self, X: Any, y: Any) -> Iterator[Any]:
         """Begin, end and close the callbacks; yields the estimator, or one with the parameters they want for this fit."""
         group = current()

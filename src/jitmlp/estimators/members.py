@@ -17,6 +17,7 @@ from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.chunked import are_chunks
 from jitmlp.model.messages import warn_user
+from jitmlp.training.callbacks import Stopped
 
 # What all members have found alike, and the estimator of them has too
 ALIKE = ("classes_", "_label_binarizer", "n_features_in_", "feature_names_in_", "encoder_", "n_outputs_", "n_layers_",
@@ -52,11 +53,10 @@ def fit_members(estimator: Any, method: str, X: Any, *given: Any, **more: Any) -
     def train(number: int) -> None:
         member = members[number]
         member.set_params(n_threads=max(1, total // at_once))
-        member._stop = stop
         try:
-            getattr(member, method)(X, *given, **more)
+            with member._accompanied(Stopped(stop)):
+                getattr(member, method)(X, *given, **more)
         finally:
-            del member._stop
             member.set_params(n_threads=estimator.n_threads)
         if estimator.verbose:
             with lines:

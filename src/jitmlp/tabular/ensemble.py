@@ -20,7 +20,6 @@ from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.links import DocumentationLink
 from jitmlp.estimators.members import wait_for
 from jitmlp.estimators.parameters import table_of
-from jitmlp.estimators.ready_callbacks import EarlyStopping
 from jitmlp.tabular import bins
 from jitmlp.tabular.encoder import TableEncoder
 from jitmlp.tabular.importance import permutation_importance
@@ -217,7 +216,6 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 return None
             model = network(number, len(inside), epochs, n_threads)
             waited = max(FEWEST_WAITED, int(np.ceil(PATIENCE * epochs)))
-            model.set_params(callback=[EarlyStopping("validation_score", waited), watch.callback()])
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
             if len(inside) == len(target):
                 inside = slice(None)  # no copy
@@ -225,8 +223,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             own_val = None if weights is None or held is not None else weights[outside]
             if len(y_val) < 2 and self.scoring is None:
                 model.set_params(scoring="loss")  # no R squared of a single row
-            model.fit(rows[inside], target[inside], own, X_val=X_val, y_val=y_val, sample_weight_val=own_val)
-            model.set_params(callback=None)
+            with model._accompanied(watch.member(patience=waited)):
+                model.fit(rows[inside], target[inside], own, X_val=X_val, y_val=y_val, sample_weight_val=own_val)
             watch.skip(epochs - model.n_iter_)
             return Trained(model, model, outside)
 
@@ -237,9 +235,9 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             last = best_epoch(found.judged)
             watch.skip(epochs - last)
             model = network(0, len(target), epochs, n_threads[0])
-            model.set_params(restore_best=False, scoring=None, callback=watch.callback(last))
-            model.fit(rows, target, weights)
-            model.set_params(callback=None)
+            model.set_params(restore_best=False, scoring=None)
+            with model._accompanied(watch.member(end=last)):
+                model.fit(rows, target, weights)
             return found._replace(member=model) if model.n_iter_ == last else found
 
         def find(futures: list) -> list:

@@ -6,11 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitmlp.estimators.progress import LINES, rich_bar
+from jitmlp.training.callbacks import Callback
+
+if TYPE_CHECKING:
+    from jitmlp.training.stochastic import Run
 
 SHARE = 0.92  # of the time limit that epochs may fill; the rest is for reading, looking back and a slow minute
 FEWEST_EPOCHS = 4
@@ -62,7 +66,11 @@ class Watch:
     @property
     def is_over(self) -> bool:
         """Whether no member should begin."""
-        return self._stopped.is_set() or time.monotonic() >= self.end
+        return not self.has_time(0.0)
+
+    def has_time(self, seconds: float) -> bool:
+        """Whether what takes so long would end in time."""
+        return not self._stopped.is_set() and time.monotonic() + seconds < self.end
 
     def begin(self, n_epochs: int) -> None:
         """The members begin now, so many epochs each."""
@@ -84,23 +92,17 @@ class Watch:
     def skip(self, epochs: int) -> None:
         """A fit does without so many of its epochs."""
         if self.began is not None:
-            self._advance(epochs, ())
+            self.advance(epochs, ())
 
-    def callback(self, end: int | None = None) -> Callable:
-        """A callback for a member, which ends after its epoch ``end``, or after ``max_iter``."""
-        last = [time.monotonic()]
+    def member(self, end: int | None = None, patience: float = np.inf) -> Callback:
+        """A callback for a member's fit, which ends after its epoch ``end``, or after the last.
 
-        def after_epoch(model: Any) -> bool:
-            now = time.monotonic()
-            took, last[0] = now - last[0], now
-            if self.began is not None:
-                self._advance(1, (model.validation_scores_ or [])[-1:])
-            # the last epoch ends by this answer: as many epochs as were asked for are meant, and no warning is due
-            return self._stopped.is_set() or now + took > self.end or model.n_iter_ >= (end or model.max_iter)
+        It ends before where the score of its validation rows has not become better for ``patience`` epochs.
+        """
+        return _Member(self, end, patience)
 
-        return after_epoch
-
-    def _advance(self, epochs: int, scores: Sequence[float]) -> None:
+    def advance(self, epochs: int, scores: Sequence[float]) -> None:
+        """So many epochs of a fit are over, with these scores."""
         with self._lock:
             self._done += epochs
             self._best = max(self._best, np.nanmax([*scores, -np.inf]))
@@ -128,3 +130,30 @@ class Watch:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class _Member(Callback):
+    """The epochs of one member, for a watch."""
+
+    def __init__(self, watch: Watch, end: int | None, patience: float) -> None:
+        self.watch, self.end, self.patience = watch, end, patience
+
+    def on_begin(self, run: Run) -> None:
+        """From now on, time is its epochs'."""
+        self.last, self.waited, self.best = time.monotonic(), 0, -np.inf
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Count the epoch; end training if none should follow."""
+        now = time.monotonic()
+        took, self.last = now - self.last, now
+        scores = run.scores[-1:]
+        if self.watch.began is not None:
+            self.watch.advance(1, scores)
+        if scores and scores[0] > self.best:
+            self.waited, self.best = 0, scores[0]
+        else:
+            self.waited += 1
+        # the last epoch ends by this word: as many epochs as were asked for are meant, and no warning is due
+        is_last = run.epoch >= (self.end or run.recipe.max_epochs)
+        if is_last or not self.watch.has_time(took) or self.waited >= self.patience:
+            run.stop("callback")
