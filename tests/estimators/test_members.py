@@ -14,6 +14,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import check_random_state
 
 from jitmlp import DivergenceError, LossCurveDisplay, MLPClassifier, MLPRegressor
+from jitmlp.engine.threads import available_threads
+from jitmlp.training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 IRIS, CANCER, DIABETES = (load(return_X_y=True) for load in (load_iris, load_breast_cancer, load_diabetes))
@@ -162,3 +164,26 @@ def test_an_interrupt_keeps_what_all_have_learned():
     assert len(model.members_) == 3 and 0 < model.n_iter_ < 100_000
     assert {member.stopped_by_ for member in model.members_} == {"interrupt"}
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.skipif(available_threads(2) < 2, reason="one core")
+def test_the_last_one_trains_on_all_cores(monkeypatch):
+    train, given, first_is_done = Trainer.run_epoch, {}, threading.Event()
+
+    def epoch(self, *arguments, **options):
+        counts = given.setdefault(id(self), [])
+        counts.append(self.workspace.threads_now)
+        if id(self) != next(iter(given)) and len(counts) == 2:
+            first_is_done.wait(30)
+            time.sleep(0.2)  # until it is counted
+        if id(self) == next(iter(given)) and len(counts) == 5:
+            first_is_done.set()
+        return train(self, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "run_epoch", epoch)
+    model = MLPClassifier(**{**OPTIONS, "n_members": 2}, early_stopping=True, n_threads=2).fit(*IRIS)
+    assert list(given.values()) == [[1] * 5, [1, 1, 2, 2, 2]]
+    given.clear()
+    model.members_[0].fit(*IRIS)  # a network of its own now
+    assert list(given.values()) == [[2] * 5]
+    assert all(member.n_threads == 2 for member in model.members_)

@@ -26,6 +26,7 @@ from jitmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegres
 from jitmlp.engine.threads import available_threads
 from jitmlp.tabular import ensemble
 from jitmlp.tabular.watch import Watch, epochs_within
+from jitmlp.training.trainer import Trainer
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("narwhals")
@@ -199,16 +200,37 @@ class TestTime:
         watch.stop()
         assert self.ends(watch.member(), epoch) is True and watch.is_over
 
+    def test_the_last_that_trains_has_all_threads(self):
+        watch = Watch(3, 7, False, time.monotonic(), None, n_threads=4)
+        watch.finish(5)  # one that was timed only
+        watch.begin(7)
+        counts = []
+        for _ in range(4):
+            counts.append(watch.n_threads)
+            watch.finish(0)
+        assert counts == [1, 1, 4, 4]
+        run = self.run_of(1)
+        watch.member().on_begin(run)
+        assert run.trainer.workspace.threads_now == 4
+        assert Watch(1, 7, False, time.monotonic(), None, n_threads=4).n_threads == 4
+
     def test_a_member_ends_when_its_score_gets_no_better(self):
         watch, scores = Watch(1, 100, False, time.monotonic(), None), [0.1, 0.3, 0.2, np.nan, 0.4, 0.4, 0.3, 0.2, 0.5]
         assert [self.ends(watch.member(patience=3), n, scores[:n]) for n in range(1, 10)] == [*[False] * 7, True, True]
         assert not self.ends(watch.member(patience=4), 9, scores)
 
     @staticmethod
+    def run_of(max_epochs):
+        """What a callback sees and changes of a run."""
+        trainer = SimpleNamespace(workspace=SimpleNamespace(threads_now=None))
+        run = SimpleNamespace(scores=[], recipe=SimpleNamespace(max_epochs=max_epochs), reasons=[], trainer=trainer)
+        run.stop = run.reasons.append
+        return run
+
+    @staticmethod
     def ends(callback, n_epochs, scores=()):
         """Whether the last of so many epochs is the last."""
-        run = SimpleNamespace(epoch=0, scores=[], recipe=SimpleNamespace(max_epochs=100 if scores else 7), reasons=[])
-        run.stop = run.reasons.append
+        run = TestTime.run_of(100 if scores else 7)
         callback.on_begin(run)
         for run.epoch in range(1, n_epochs + 1):
             run.scores = list(scores[: run.epoch])
@@ -446,20 +468,24 @@ def test_classes_begin_with_equal_shares():
 
 
 @pytest.mark.skipif(available_threads(2) < 2, reason="one core")
-@pytest.mark.parametrize("n_members, threads", [(1, [2]), (2, [1, 1]), (3, [1, 2, 1])])
-def test_a_member_that_is_left_over_has_all_cores_but_not_while_an_epoch_is_timed(n_members, threads, monkeypatch):
+@pytest.mark.parametrize("n_members", [1, 2, 3])
+def test_the_last_member_has_all_cores_but_not_while_an_epoch_is_timed(n_members, monkeypatch):
     frame, y = mixed()
     given = []
-    fit = MLPClassifier.fit
+    epoch = Trainer.run_epoch
 
     def noted(self, *arguments, **options):
-        given.append((self.max_iter, self.n_threads))
-        return fit(self, *arguments, **options)
+        loss = epoch(self, *arguments, **options)
+        given.append((self.recipe.max_epochs, self.workspace.threads_now))
+        return loss
 
-    monkeypatch.setattr(MLPClassifier, "fit", noted)
+    monkeypatch.setattr(Trainer, "run_epoch", noted)
     bins = (None,) * (n_members - 1) + (40,)  # the last member takes longest, and so is the first
     model = TabularClassifier(n_members, **SMALL, numeric_bins=bins, time_limit=600, n_jobs=2).fit(frame, y)
-    assert [member.n_threads for member in model.members_] == threads
-    assert given[0] == (2, threads[-1])
+    first = 2 if n_members == 1 else 1
+    assert given[:4] == [(2, first)] * 4  # two fits, of which the second is timed
+    assert given[4] == (SMALL["max_iter"], first)
+    assert given[-1][1] == 2 or n_members == 2  # which may end in the same epoch
+    assert all(member.n_threads == 2 for member in model.members_)  # for predictions
     alone = TabularClassifier(n_members, **SMALL, numeric_bins=bins, n_jobs=1).fit(frame, y)
     np.testing.assert_array_equal(model.predict_proba(frame), alone.predict_proba(frame))

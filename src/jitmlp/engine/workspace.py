@@ -94,6 +94,7 @@ class Workspace:
         exchanges: bool = False,
     ) -> None:
         self.model, self.n_threads, self.optimizer = model, n_threads, optimizer
+        self.threads_now = n_threads  # what others leave of them; may change from call to call
         self.exchanges, accumulate = exchanges, accumulate or exchanges
         self.rows = rows
         slots = len(optimizer.slots) if optimizer else 0
@@ -561,6 +562,7 @@ class Workspace:
 
     def _run(self, job: Job, wanted: int) -> None:
         """Run a job on up to ``wanted`` threads."""
+        wanted = min(wanted, self.threads_now)
         if wanted <= 1:
             return self._run_alone(job)
         with parallel_region(wanted) as n_threads:

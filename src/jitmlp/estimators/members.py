@@ -2,7 +2,7 @@
 
 Each draws its own weights and order of the rows, and with ``early_stopping`` holds out its own rows (Lakshminarayanan,
 Pritzel & Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", 2017). They train at once, a
-network a core, none waiting for another, on the same rows in memory.
+network a core, none waiting for another, on the same rows in memory; the last one that is left has all cores.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from sklearn.utils import check_random_state
 from jitmlp.engine.group import current
 from jitmlp.engine.threads import available_threads
 from jitmlp.estimators.chunked import are_chunks
+from jitmlp.estimators.solvers import is_stochastic
 from jitmlp.model.messages import warn_user
-from jitmlp.training.callbacks import Stopped
+from jitmlp.training.callbacks import OneOfSeveral
 
 # What all members have found alike, and the estimator of them has too
 ALIKE = ("classes_", "_label_binarizer", "n_features_in_", "feature_names_in_", "encoder_", "n_outputs_", "n_layers_",
@@ -48,18 +49,22 @@ def fit_members(estimator: Any, method: str, X: Any, *given: Any, **more: Any) -
     members = _members(estimator, goes_on=method == "partial_fit" or bool(estimator.warm_start))
     total = available_threads(estimator.n_threads)
     at_once = 1 if are_chunks(X) else min(len(members), total)  # the user's function may not be one for several threads
-    stop, lines = threading.Event(), threading.Lock()
+    share = max(1, total // at_once)
+    stop, lock, left = threading.Event(), threading.Lock(), len(members)
 
     def train(number: int) -> None:
+        nonlocal left
         member = members[number]
-        member.set_params(n_threads=max(1, total // at_once))
+        # L-BFGS asks nobody between its steps
+        member.set_params(n_threads=total if is_stochastic(estimator.solver) else share)
         try:
-            with member._accompanied(Stopped(stop)):
+            with member._accompanied(OneOfSeveral(stop, lambda: share if left > 1 else total)):
                 getattr(member, method)(X, *given, **more)
         finally:
             member.set_params(n_threads=estimator.n_threads)
-        if estimator.verbose:
-            with lines:
+        with lock:
+            left -= 1
+            if estimator.verbose:
                 print(f"Member {number + 1} of {len(members)}, {member.n_iter_} iterations, loss = {member.loss_:.8f}")
 
     with ThreadPoolExecutor(at_once) as pool:

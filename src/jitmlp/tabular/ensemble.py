@@ -195,7 +195,8 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
 
     def _train(self, rows: Any, target: Any, weights: Any, held: Any, work: list, start: float) -> list[Trained]:
         """The members with their folds, in their order; those for which no time was left are missing."""
-        n_jobs = available_threads(self.n_jobs if self.n_jobs and self.n_jobs > 0 else None)
+        wanted = self.n_jobs if self.n_jobs and self.n_jobs > 0 else None
+        n_jobs = available_threads(wanted)
         at_once = min(len(work), n_jobs)
         rounds = -(-len(work) // at_once)
         most = self._epochs()
@@ -204,17 +205,17 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
         # those that take longest first, so that all cores are free at one time for the one that may be left over
         order = sorted(range(len(work)), key=lambda number: -n_inputs[n_bins[number]])
         refits = bool(self.refit) and len(work) == 1 and held is None
-        watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit, len(work) + refits)
+        watch = Watch(len(work), most, bool(self.verbose), start, self.time_limit, len(work) + refits, n_jobs)
 
-        def network(number: int, n_rows: int, epochs: int, n_threads: int) -> Any:
+        def network(number: int, n_rows: int, epochs: int) -> Any:
             model = self._network(int(work[number][0]), n_inputs[n_bins[number]], n_rows)
-            return model.set_params(numeric_bins=n_bins[number], n_threads=n_threads, max_iter=epochs)
+            return model.set_params(numeric_bins=n_bins[number], n_threads=wanted, max_iter=epochs)
 
-        def train(number: int, epochs: int, n_threads: int) -> Trained | None:
+        def train(number: int, epochs: int) -> Trained | None:
             inside, outside = work[number][1]
             if watch.is_over and number != order[0]:
                 return None
-            model = network(number, len(inside), epochs, n_threads)
+            model = network(number, len(inside), epochs)
             waited = max(FEWEST_WAITED, int(np.ceil(PATIENCE * epochs)))
             X_val, y_val = held if held is not None else (rows[outside], target[outside])
             if len(inside) == len(target):
@@ -225,7 +226,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 model.set_params(scoring="loss")  # no R squared of a single row
             with model._accompanied(watch.member(patience=waited)):
                 model.fit(rows[inside], target[inside], own, X_val=X_val, y_val=y_val, sample_weight_val=own_val)
-            watch.skip(epochs - model.n_iter_)
+            watch.finish(epochs - model.n_iter_)
             return Trained(model, model, outside)
 
         def refitted(found: Trained, epochs: int) -> Trained:
@@ -234,7 +235,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                 return found
             last = best_epoch(found.judged)
             watch.skip(epochs - last)
-            model = network(0, len(target), epochs, n_threads[0])
+            model = network(0, len(target), epochs)
             model.set_params(restore_best=False, scoring=None)
             with model._accompanied(watch.member(end=last)):
                 model.fit(rows, target, weights)
@@ -250,16 +251,12 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
                     future.cancel()
                 raise
 
-        # a network a core, and nobody waits for another
-        n_threads = [n_jobs if at_once == 1 else 1] * len(work)
-        if len(work) % at_once == 1:
-            n_threads[order[-1]] = n_jobs
         with watch, ThreadPoolExecutor(at_once) as pool:
-            probe = lambda: find([pool.submit(train, order[0], 2, n_threads[order[0]])])  # noqa: E731
+            probe = lambda: find([pool.submit(train, order[0], 2)])  # noqa: E731
             times = rounds + refits / (1 - HELD_OUT)  # an epoch takes
             epochs = epochs_within(self.time_limit, start, times, most, probe)
             watch.begin(epochs)
-            found = find([pool.submit(train, number, epochs, n_threads[number]) for number in order])
+            found = find([pool.submit(train, number, epochs) for number in order])
             fitted = [found[order.index(number)] for number in range(len(work))]
             if refits:
                 fitted = find([pool.submit(refitted, fitted[0], epochs)])

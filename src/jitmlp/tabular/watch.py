@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitmlp.estimators.progress import LINES, rich_bar
-from jitmlp.training.callbacks import Callback
+from jitmlp.training.callbacks import Callback, OneOfSeveral
 
 if TYPE_CHECKING:
     from jitmlp.training.stochastic import Run
@@ -48,14 +48,24 @@ class Watch:
         Seconds from then.
     n_fits : int, default=None
         More than there are members where some are trained again.
+    n_threads : int, default=1
+        For the last one that trains; the others have one each, so that nobody waits for another.
     """
 
     def __init__(
-        self, n_members: int, n_epochs: int, verbose: bool, start: float, limit: float | None, n_fits: int | None = None
+        self,
+        n_members: int,
+        n_epochs: int,
+        verbose: bool,
+        start: float,
+        limit: float | None,
+        n_fits: int | None = None,
+        n_threads: int = 1,
     ) -> None:
         self.n_members, self.n_epochs, self.verbose = n_members, n_epochs, verbose
         self.n_fits = n_fits or n_members
         self.end = np.inf if limit is None else start + limit
+        self._n_threads, self._left = n_threads, n_members
         self.began: float | None = None  # the members' training
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -89,6 +99,18 @@ class Watch:
         """Let every member end at its next epoch."""
         self._stopped.set()
 
+    @property
+    def n_threads(self) -> int:
+        """Threads that a network may use now."""
+        return 1 if self._left > 1 else self._n_threads
+
+    def finish(self, epochs: int) -> None:
+        """A member's training has ended so many epochs before the last."""
+        if self.began is not None:
+            with self._lock:
+                self._left -= 1
+            self.advance(epochs, ())
+
     def skip(self, epochs: int) -> None:
         """A fit does without so many of its epochs."""
         if self.began is not None:
@@ -99,7 +121,7 @@ class Watch:
 
         It ends before where the score of its validation rows has not become better for ``patience`` epochs.
         """
-        return _Member(self, end, patience)
+        return _Member(self, self._stopped, end, patience)
 
     def advance(self, epochs: int, scores: Sequence[float]) -> None:
         """So many epochs of a fit are over, with these scores."""
@@ -132,18 +154,23 @@ class Watch:
             self._bar.stop()
 
 
-class _Member(Callback):
+class _Member(OneOfSeveral):
     """The epochs of one member, for a watch."""
 
-    def __init__(self, watch: Watch, end: int | None, patience: float) -> None:
+    by_losses = False
+
+    def __init__(self, watch: Watch, stopped: threading.Event, end: int | None, patience: float) -> None:
+        super().__init__(stopped, lambda: watch.n_threads)
         self.watch, self.end, self.patience = watch, end, patience
 
     def on_begin(self, run: Run) -> None:
         """From now on, time is its epochs'."""
+        super().on_begin(run)
         self.last, self.waited, self.best = time.monotonic(), 0, -np.inf
 
     def on_epoch_end(self, run: Run) -> None:
         """Count the epoch; end training if none should follow."""
+        super().on_epoch_end(run)
         now = time.monotonic()
         took, self.last = now - self.last, now
         scores = run.scores[-1:]

@@ -174,22 +174,30 @@ class Plateau(Callback):
             print(message)
 
 
-class Stopped(Callback):
-    """Ends training after the epoch in which an event was set, by another thread.
+class OneOfSeveral(Callback):
+    """Lets a network use the threads that others leave, which train at once with it, and end when all are to end.
 
     Parameters
     ----------
-    event : threading.Event
+    stopped : threading.Event
+        After the epoch in which it is set, training ends.
+    n_threads : callable
+        ``n_threads()``: how many it may use in the next epoch.
     """
 
     by_losses = True
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
+    def __init__(self, stopped: Event, n_threads: Function) -> None:
+        self.stopped, self.n_threads = stopped, n_threads
+
+    def on_begin(self, run: Run) -> None:
+        """Take the threads."""
+        run.trainer.workspace.threads_now = self.n_threads()
 
     def on_epoch_end(self, run: Run) -> None:
-        """Look whether it was."""
-        if self.event.is_set():
+        """Take more where others have ended; end if it is said."""
+        run.trainer.workspace.threads_now = self.n_threads()
+        if self.stopped.is_set():
             run.stop("interrupt")
 
 

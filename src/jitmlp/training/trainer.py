@@ -63,6 +63,7 @@ class Trainer:
                 accumulate,
                 exchanges=shares is not None and shares.group.every == 1,
             )
+        workspace.threads_now = workspace.n_threads
         self.workspace = workspace
         self.steps, self.rate, self.seed = 0, recipe.rate.start, recipe.seed
         state = start.state
@@ -123,7 +124,7 @@ class Trainer:
         """Steps on rows, in chunks."""
         recipe, workspace, n_steps, done = self.recipe, self.workspace, len(rates), 0
         while done < n_steps:
-            n_threads, limit = self.threads.next()
+            n_threads, limit = self._next_threads()
             n_chunk = min(limit, n_steps - done)
             numbers = np.arange(self.steps + 1, self.steps + 1 + n_chunk, dtype=float)
             table = self._table(rates[done : done + n_chunk], numbers)
@@ -135,6 +136,11 @@ class Trainer:
             done += n_chunk
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
+
+    def _next_threads(self) -> tuple[int, int]:
+        """Thread count, and steps to run with it."""
+        n_threads, limit = self.threads.next()
+        return min(n_threads, self.workspace.threads_now), limit
 
     def epochs_at_once(self, n_rows: int, most: float) -> int:
         """Into how many passes over so few rows one call into the kernels is to go."""
@@ -153,7 +159,7 @@ class Trainer:
         n_steps = -(-n_rows // batch_size)
         rates = np.full(n_steps * n_epochs, self.rate.rate)
         table = self._table(rates, np.arange(self.steps + 1, self.steps + 1 + len(rates), dtype=float))
-        n_threads, _ = self.threads.next()
+        n_threads, _ = self._next_threads()
         before, order = workspace.snapshot(state=True), orders.ravel()
         workspace.forget_loss(n_epochs)
         start = time.perf_counter()
