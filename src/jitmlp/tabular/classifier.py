@@ -60,7 +60,8 @@ class TabularClassifier(ClassifierMixin, TableEnsemble):
         Train a single member once more on all rows, to the epoch that was best with a fifth of them held out. What is said
         of rows that it has not seen, and ``history_``, is that of the first time.
     n_jobs : int, default=None
-        Members trained at a time; all cores by default. The model does not depend on it, to the last bit.
+        Members trained at a time, and threads of the last one and of predictions; all cores by default. The model does
+        not depend on it, to the last bit.
     verbose : bool, default=False
         Show a progress bar: member, epoch, best score, time left.
     random_state : int, RandomState instance or None, default=None
