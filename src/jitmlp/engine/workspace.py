@@ -180,6 +180,11 @@ class Workspace:
     def _running(self, place: Any, which: int) -> np.ndarray:
         return self._statistics(place)[which, : place.fan_out]
 
+    @property
+    def n_bytes(self) -> int:
+        """What it takes, with the room for the entries of sparse rows."""
+        return self.memory.nbytes + sum(room.nbytes for room in self._entries)
+
     def parameters(self, slot: int = 0) -> Parameters:
         """A copy of the parameters, or of the slot (from 1) of the optimizer's state."""
         weights, biases = [], []

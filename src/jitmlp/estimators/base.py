@@ -24,7 +24,7 @@ from jitmlp.estimators.solvers import is_stochastic, recipe_of
 from jitmlp.estimators.together import everywhere, mean_score, one_problem
 from jitmlp.estimators.validation import explain
 from jitmlp.model.model import Model
-from jitmlp.training import callbacks
+from jitmlp.training import callbacks, spare
 from jitmlp.training.chunks import Chunks
 from jitmlp.training.lbfgs import train_lbfgs
 from jitmlp.training.recipe import Fit, Recipe
@@ -158,7 +158,9 @@ class BaseMLP(Preparation, CallbackSupport):
         recipe = recipe_of(settings, n_rows, len(problem.model.layers), seed, incremental)
         if recipe.optimizer is None:
             return train_lbfgs(problem.model, recipe, data, problem.start, self._speaks(group))
-        workspace = self._borrow_workspace(problem.model, recipe) if incremental else None
+        alone, workspace = group.is_alone, None
+        if alone:
+            workspace = (self._kept_workspace if incremental else spare.take)(problem.model, recipe)
         fit = train(
             problem.model,
             recipe,
@@ -169,8 +171,10 @@ class BaseMLP(Preparation, CallbackSupport):
             [*self._callbacks(problem, held_out), *around],
             incremental,
             workspace,
-            None if group.is_alone else Shares(group, n_mine, recipe.batch_size),
+            None if alone else Shares(group, n_mine, recipe.batch_size),
         )
+        if workspace is not None and not incremental and fit.reason != "diverged":
+            spare.give(problem.model, recipe, workspace)
         return fit
 
     def _speaks(self, group: Group) -> bool:
@@ -254,24 +258,14 @@ class BaseMLP(Preparation, CallbackSupport):
 
         return mean_score(group, score, len(truth))
 
-    def _borrow_workspace(self, model: Model, recipe: Recipe) -> Workspace:
+    def _kept_workspace(self, model: Model, recipe: Recipe) -> Workspace:
         """A network in memory for one more ``partial_fit``, kept from call to call."""
-        key = (
-            model.layer_units, model.layers, model.loss, model.loss_parameter, model.smoothing, model.input_dropout,
-            model.dtype, model.bfloat16, model.embedding, recipe.optimizer, recipe.n_threads, recipe.constraints.clip_norm < np.inf,
-        )  # fmt: skip
-        kept = self.__dict__.pop("_workspace", None)
-        # what is learned of the rows lies in the network's memory: one that has such is not kept
-        is_plain = model.scaling is None and model.bins is None
-        if is_plain and kept is not None and kept[0] == key and kept[1].rows >= recipe.batch_size:
+        kind, kept = spare.kind_of(model, recipe), self.__dict__.pop("_workspace", None)
+        if kind is None or kept is None or kept[0] != kind or kept[1].rows < recipe.batch_size:
+            kept = kind, spare.new(model, recipe)
+        if kind is not None:
             self.__dict__["_workspace"] = kept
-            return kept[1]
-        workspace = Workspace(
-            model, recipe.batch_size, recipe.n_threads, recipe.optimizer, recipe.constraints.clip_norm < np.inf
-        )
-        if is_plain:
-            self.__dict__["_workspace"] = key, workspace
-        return workspace
+        return kept[1]
 
     def _check_solver(self) -> bool:
         if not is_stochastic(self.solver):

@@ -1,0 +1,54 @@
+"""Networks in memory that fits leave for the next one of their kind: to lay one out takes longer than an epoch of few rows.
+
+Cross-validation and searches fit one kind of network over and over. Only small ones are kept, and few.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitmlp.engine.workspace import Workspace
+from jitmlp.model.model import Model
+from jitmlp.training.recipe import Recipe
+
+MOST, MOST_BYTES = 4, 2**20
+
+# by identity: to take one out of a dict is one step, of which no other thread sees the half
+_spares: dict[int, tuple[tuple, Workspace]] = {}
+
+
+def kind_of(model: Model, recipe: Recipe) -> tuple | None:
+    """What two fits have alike that can use the same memory; None for those whose memory holds what was learned of the rows."""
+    if model.scaling is not None or model.bins is not None:
+        return None
+    return (
+        model.layer_units, model.layers, model.loss, model.loss_parameter, model.smoothing, model.input_dropout,
+        model.dtype, model.bfloat16, model.embedding, recipe.optimizer, recipe.n_threads, recipe.constraints.clip_norm < np.inf,
+    )  # fmt: skip
+
+
+def new(model: Model, recipe: Recipe) -> Workspace:
+    """One of one's own."""
+    clips = recipe.constraints.clip_norm < np.inf
+    return Workspace(model, recipe.batch_size, recipe.n_threads, recipe.optimizer, clips)
+
+
+def take(model: Model, recipe: Recipe) -> Workspace:
+    """One that is left, or a new one."""
+    kind = kind_of(model, recipe)
+    for number, (other, workspace) in list(_spares.items()):
+        fits = kind is not None and other == kind and workspace.rows >= recipe.batch_size
+        if fits and _spares.pop(number, None) is not None:
+            return workspace
+    return new(model, recipe)
+
+
+def give(model: Model, recipe: Recipe, workspace: Workspace) -> None:
+    """Leave one whose fit has come to its end with numbers that are finite."""
+    kind = kind_of(model, recipe)
+    if kind is None or workspace.n_bytes > MOST_BYTES:
+        return
+    workspace.holds = ()
+    while len(_spares) >= MOST:
+        _spares.pop(next(iter(list(_spares)), 0), None)
+    _spares[id(workspace)] = kind, workspace
