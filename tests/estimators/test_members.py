@@ -168,22 +168,28 @@ def test_an_interrupt_keeps_what_all_have_learned():
 
 @pytest.mark.skipif(available_threads(2) < 2, reason="one core")
 def test_the_last_one_trains_on_all_cores(monkeypatch):
-    train, given, first_is_done = Trainer.run_epoch, {}, threading.Event()
+    train, given = Trainer.run_epoch, {}
+    both, first_is_done = threading.Barrier(2), threading.Event()
 
     def epoch(self, *arguments, **options):
-        counts = given.setdefault(id(self), [])
+        counts = given.setdefault(self, [])
         counts.append(self.workspace.threads_now)
-        if id(self) != next(iter(given)) and len(counts) == 2:
+        is_first = self is next(iter(given))
+        if len(counts) == 1:
+            both.wait(30)
+        elif len(counts) == 2 and not is_first:
             first_is_done.wait(30)
             time.sleep(0.2)  # until it is counted
-        if id(self) == next(iter(given)) and len(counts) == 5:
+        elif len(counts) == 5 and is_first:
             first_is_done.set()
         return train(self, *arguments, **options)
 
     monkeypatch.setattr(Trainer, "run_epoch", epoch)
     model = MLPClassifier(**{**OPTIONS, "n_members": 2}, early_stopping=True, n_threads=2).fit(*IRIS)
-    assert list(given.values()) == [[1] * 5, [1, 1, 2, 2, 2]]
+    first, last = given.values()
+    assert first == [1] * 5 and last[0] == 1 and last[2:] == [2] * 3
     given.clear()
+    monkeypatch.setattr(both, "wait", lambda timeout: None)
     model.members_[0].fit(*IRIS)  # a network of its own now
     assert list(given.values()) == [[2] * 5]
     assert all(member.n_threads == 2 for member in model.members_)

@@ -62,7 +62,7 @@ def test_what_is_left_is_taken_once():
     spare._spares.clear()
     model = MLPClassifier((5,), max_iter=2, random_state=0).fit(X, y)
     ((kind, left),) = spare._spares.values()
-    assert not left.holds  # what the model has is not kept alive
+    assert not left.holds and not any(job.keeps for job in left._jobs.values())  # nothing is kept alive
     recipe = SimpleNamespace(
         batch_size=left.rows, n_threads=left.n_threads, optimizer=left.optimizer, constraints=Constraints()
     )

@@ -185,6 +185,12 @@ class Workspace:
         """What it takes, with the room for the entries of sparse rows."""
         return self.memory.nbytes + sum(room.nbytes for room in self._entries)
 
+    def let_go(self) -> None:
+        """Keep nothing alive of what the last run was given and gave out."""
+        self.holds, self._prepared = (), None
+        for job in self._jobs.values():
+            job.keeps = ()
+
     def parameters(self, slot: int = 0) -> Parameters:
         """A copy of the parameters, or of the slot (from 1) of the optimizer's state."""
         weights, biases = [], []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -191,7 +192,7 @@ class Rate:
         """Whether all steps of an epoch have the rate of the state."""
         return isinstance(self.schedule, Schedule) and self.schedule.factor is None
 
-    @property
+    @cached_property
     def holds(self) -> bool:
         """Whether the rate stays as it is from plateau to plateau."""
         return isinstance(self.schedule, Schedule) and self.is_even and self.schedule.end_epoch is None

@@ -48,7 +48,7 @@ def give(model: Model, recipe: Recipe, workspace: Workspace) -> None:
     kind = kind_of(model, recipe)
     if kind is None or workspace.n_bytes > MOST_BYTES:
         return
-    workspace.holds = ()
+    workspace.let_go()
     while len(_spares) >= MOST:
         _spares.pop(next(iter(list(_spares)), 0), None)
     _spares[id(workspace)] = kind, workspace

@@ -86,9 +86,9 @@ class Run:
         """The rows in the order of the next epoch."""
         if not self.recipe.shuffle:
             return rows
-        drawn = np.arange(len(rows))
+        drawn = rows.copy()  # as scikit-learn's shuffled numbers of the rows order them
         self.random_state.shuffle(drawn)
-        return rows[drawn]
+        return drawn
 
     def foresee(self) -> None:
         """Run several epochs in one call from the first on: whatever they draw can be taken back."""
