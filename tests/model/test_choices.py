@@ -261,6 +261,37 @@ def test_a_given_derivative_is_used():
     assert not workspace.parameters(1).weights[0].any() and workspace.parameters(1).weights[1].any()
 
 
+@pytest.mark.parametrize("name", ["activation", "loss", "solver", "derivative"])
+def test_a_number_that_a_formula_refers_to_is_that_of_the_fit(name):
+    """The functions stay the same objects; what they refer to changes from fit to fit, and back."""
+    X, y = load_diabetes(return_X_y=True)
+    factor = 0.0
+
+    def options():
+        return {
+            "activation": {"activation": Activation(lambda z: formulas.tanh(factor * z))},
+            "derivative": {"activation": Activation(formulas.tanh, derivative=lambda z: factor / (1 + z * z))},
+            "loss": {"loss": Loss(lambda a, y: factor * (a - y) ** 2)},
+            "solver": {
+                "solver": Optimizer(lambda w, g, state, c: (w - factor * c.learning_rate * formulas.sign(g), ()))
+            },
+        }[name]
+
+    def fit(options):
+        model = MLPRegressor(**options, hidden_layer_sizes=(5,), max_iter=4, random_state=0).fit(X, y / 100)
+        return [*model.coefs_, model.predict(X)]
+
+    kept, found, wanted = options(), [], []
+    for now in (1.0, 3.0, 1.0, 0.5):
+        factor = now
+        found.append(fit(kept))
+        wanted.append(fit(options()))
+    for ours, new in zip(found, wanted, strict=True):
+        for a, b in zip(ours, new, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(found[0][0], found[1][0]) and np.array_equal(found[0][0], found[2][0])
+
+
 def test_equality_clone_copies_and_pickles():
     assert Activation(snake, 0.7) == Activation(snake, 0.7) != Activation(snake, 0.8)
     assert Loss(focal) == Loss(focal) != Loss(log_cosh)

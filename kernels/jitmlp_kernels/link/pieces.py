@@ -112,6 +112,7 @@ def _is_ours(filename: str) -> bool:
 
 
 _addresses: dict[Piece, int] = {}
+_by_key: dict[str, int] = {}
 _interpreted: dict[int, Callable] = {}
 compiled: list[str] = []  # labels of what this process has compiled rather than loaded
 _handles = itertools.count(1)
@@ -183,14 +184,17 @@ def _installed(request: _Request, code: store.Code) -> int:
 
 
 def link(pieces: Iterable[Piece]) -> list[int]:
-    """Addresses of pieces, loaded from disk or compiled where they have not been."""
+    """Addresses of pieces, loaded from disk or compiled where they have not been.
+
+    A user's formula is traced anew: what it refers to may have changed.
+    """
     pieces = list(pieces)
     if INTERPRETED:
         for wanted in pieces:
             if wanted not in _addresses:
                 _addresses[wanted] = _interpret(wanted)
         return [_addresses[wanted] for wanted in pieces]
-    missing = list(dict.fromkeys(wanted for wanted in pieces if wanted not in _addresses))
+    missing = list(dict.fromkeys(wanted for wanted in pieces if wanted not in _addresses or not wanted.is_built_in))
     if missing:
         with compiler.LOCK:
             _link(missing)
@@ -200,18 +204,21 @@ def link(pieces: Iterable[Piece]) -> list[int]:
 def _link(missing):
     to_compile = []
     for wanted in missing:
-        if wanted in _addresses:  # another thread was faster
+        if wanted in _addresses and wanted.is_built_in:  # another thread was faster
             continue
         request = _Request(wanted)
+        if request.key in _by_key:
+            _addresses[wanted] = _by_key[request.key]
+            continue
         code = store.load(wanted.label, request.key)
         if code is None:
             to_compile.append(request)
         else:
-            _addresses[wanted] = _installed(request, code)
+            _addresses[wanted] = _by_key[request.key] = _installed(request, code)
     with progress.waiting(len(to_compile), folder.writable_folder if to_compile else None) as step:
         for request in to_compile:
             step(request.wanted.label)
-            _addresses[request.wanted] = _installed(request, request.compile())
+            _addresses[request.wanted] = _by_key[request.key] = _installed(request, request.compile())
 
 
 def callable_of(wanted: Piece) -> Callable:

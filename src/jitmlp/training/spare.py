@@ -27,6 +27,12 @@ def kind_of(model: Model, recipe: Recipe) -> tuple | None:
     )  # fmt: skip
 
 
+def _is_lasting(model: Model, recipe: Recipe) -> bool:
+    """Whether its kernels stay what they are: what a user's formula refers to may change from fit to fit."""
+    rules = [model.loss, recipe.optimizer, *(layer.activation for layer in model.layers)]
+    return all(rule is None or rule.built_in for rule in rules)
+
+
 def new(model: Model, recipe: Recipe) -> Workspace:
     """One of one's own."""
     clips = recipe.constraints.clip_norm < np.inf
@@ -46,7 +52,7 @@ def take(model: Model, recipe: Recipe) -> Workspace:
 def give(model: Model, recipe: Recipe, workspace: Workspace) -> None:
     """Leave one whose fit has come to its end with numbers that are finite."""
     kind = kind_of(model, recipe)
-    if kind is None or workspace.n_bytes > MOST_BYTES:
+    if kind is None or workspace.n_bytes > MOST_BYTES or not _is_lasting(model, recipe):
         return
     workspace.let_go()
     while len(_spares) >= MOST:
