@@ -109,7 +109,7 @@ class Watch:
         if self.began is not None:
             with self._lock:
                 self._left -= 1
-            self.advance(epochs, ())
+        self.skip(epochs)
 
     def skip(self, epochs: int) -> None:
         """A fit does without so many of its epochs."""
