@@ -207,6 +207,7 @@ def test_weights_are_first_written_by_the_threads_that_own_them(n_threads, monke
     from jitmlp.engine import workspace
     from jitmlp.engine.workspace import Workspace
     from jitmlp.model.model import Layer, Model
+    from jitmlp.training import spare
     from jitmlp_kernels.rules.activations import BY_NAME as ACTIVATIONS
     from jitmlp_kernels.rules.losses import BY_NAME as LOSSES
     from jitmlp_kernels.rules.optimizers import BY_NAME as OPTIMIZERS
@@ -221,6 +222,7 @@ def test_weights_are_first_written_by_the_threads_that_own_them(n_threads, monke
             assert not made._weights(place, copy).any()
             assert (made._vector(place.bias, place, copy) == 7).all()
     touched = []
+    spare._spares.clear()  # which were made for the one memory of this machine
     monkeypatch.setattr(workspace, "memory_nodes", lambda: 2)
     monkeypatch.setattr(Workspace, "_touch", lambda self, touch=Workspace._touch: touched.append(touch(self)))
     expected = digest(fit(n_threads=1))
