@@ -68,12 +68,12 @@ def main() -> None:
         given["max_iter"] = options.epochs
     with ProcessPoolExecutor(n_cores, get_context("spawn")) as processes:
         for estimator in (TabularClassifier, TabularRegressor):
-            measure(partial(fit, estimator, options.rows, options.columns, **given), n_cores, processes, options.turns)
+            run = partial(fit, estimator, options.rows, options.columns, **given)
+            measure(estimator.__name__, run, n_cores, processes, options.turns)
 
 
-def measure(run: Callable, n_cores: int, processes: ProcessPoolExecutor, turns: int) -> None:
-    """Print the lines of an estimator."""
-    name = run.args[0].__name__  # type: ignore[attr-defined]
+def measure(name: str, run: Callable, n_cores: int, processes: ProcessPoolExecutor, turns: int) -> None:
+    """Print the lines of an estimator, whose fit ``run(**parameters)`` times."""
 
     def side_by_side(**more: int) -> float:
         found = [processes.submit(run, n_jobs=1, **more) for _ in range(n_cores)]

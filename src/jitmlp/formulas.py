@@ -3,6 +3,7 @@
 Beside arithmetic (``+ - * /``, whole powers) and comparisons. Each works on NumPy's numbers, so
 that a formula can be tried out, and on the values that kernels are compiled from. There are no
 branches, since many numbers are computed at once: ``where(condition, if_true, if_false)`` chooses.
+Numbers that a formula refers to are those of the moment in which ``fit`` begins.
 
 Examples
 --------

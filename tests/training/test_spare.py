@@ -24,7 +24,8 @@ WAYS = [
     {"hidden_layer_sizes": (30, 20)}, {"normalize": "standard"}, {"numeric_bins": 5}, {"validation_fraction": 0.2},
     {"restore_best": True, "max_iter": 9}, {"label_smoothing": 0.1}, {"loss": "squared_error"}, {"precision": "bfloat16"},
     {"categorical_features": [20, 36]}, {"categorical_features": [20, 36], "embedding_dim": 2},
-    {"categorical_features": [20, 36], "embedding_dim": 3}, {"dropout": [0.2, 0.3]}, {"dropout": [0.1, 0.3]}, {"learning_rate_init": 1e200, "solver": "sgd", "on_divergence": "warn"},
+    {"categorical_features": [20, 36], "embedding_dim": 3}, {"dropout": [0.2, 0.3]}, {"dropout": [0.1, 0.3]},
+    {"learning_rate_init": 1e200, "solver": "sgd", "on_divergence": "warn"},
 ]  # fmt: skip
 
 

@@ -176,11 +176,13 @@ def compile_or_wait(label: str, key: str, make: Callable[[], store.Code]) -> sto
     return code
 
 
-def _installed(request: _Request, code: store.Code) -> int:
+def _install(request: _Request, code: store.Code) -> None:
+    """Load machine code, to be found by its piece and by what it computes."""
     try:
-        return compiler.install(code)
+        address = compiler.install(code)
     except (ValueError, RuntimeError) as error:  # not machine code of this machine after all
         raise RuntimeError(f"the kernel {request.wanted.label} cannot be loaded: {error}") from error
+    _addresses[request.wanted] = _by_key[request.key] = address
 
 
 def link(pieces: Iterable[Piece]) -> list[int]:
@@ -214,11 +216,11 @@ def _link(missing):
         if code is None:
             to_compile.append(request)
         else:
-            _addresses[wanted] = _by_key[request.key] = _installed(request, code)
+            _install(request, code)
     with progress.waiting(len(to_compile), folder.writable_folder if to_compile else None) as step:
         for request in to_compile:
             step(request.wanted.label)
-            _addresses[request.wanted] = _by_key[request.key] = _installed(request, request.compile())
+            _install(request, request.compile())
 
 
 def callable_of(wanted: Piece) -> Callable:

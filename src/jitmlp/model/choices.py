@@ -53,8 +53,7 @@ class Activation:
     function : str or callable
         A name of the table, such as ``"leaky_relu"``, ``"elu"`` or ``"swish"``, or a function
         ``f(z)`` or ``f(z, parameter)`` written with arithmetic, comparisons and the functions of
-        :mod:`jitmlp.formulas`. It is compiled, and its derivative is found automatically; numbers that it refers to
-        are those of the moment in which a fit begins.
+        :mod:`jitmlp.formulas`. It is compiled, and its derivative is found automatically.
     parameter : float, optional
         ``alpha`` of leaky_relu and elu, ``beta`` of swish; of a function of your own its second
         argument.

@@ -234,7 +234,7 @@ class TableEnsemble(DocumentationLink, BaseEstimator):
             if watch.is_over:
                 return found
             last = best_epoch(found.judged)
-            watch.skip(epochs - last)
+            watch.advance(epochs - last)
             model = network(0, len(target), epochs)
             model.set_params(restore_best=False, scoring=None)
             with model._accompanied(watch.member(end=last)):

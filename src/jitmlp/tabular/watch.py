@@ -109,12 +109,7 @@ class Watch:
         if self.began is not None:
             with self._lock:
                 self._left -= 1
-        self.skip(epochs)
-
-    def skip(self, epochs: int) -> None:
-        """A fit does without so many of its epochs."""
-        if self.began is not None:
-            self.advance(epochs, ())
+        self.advance(epochs)
 
     def member(self, end: int | None = None, patience: float = np.inf) -> Callback:
         """A callback for a member's fit, which ends after its epoch ``end``, or after the last.
@@ -123,8 +118,10 @@ class Watch:
         """
         return _Member(self, self._stopped, end, patience)
 
-    def advance(self, epochs: int, scores: Sequence[float]) -> None:
-        """So many epochs of a fit are over, with these scores."""
+    def advance(self, epochs: int, scores: Sequence[float] = ()) -> None:
+        """So many epochs are over, with these scores, or left out; those of a fit that is only timed do not count."""
+        if self.began is None:
+            return
         with self._lock:
             self._done += epochs
             self._best = max(self._best, np.nanmax([*scores, -np.inf]))
@@ -138,7 +135,7 @@ class Watch:
             share = self._done * LINES // total
             if share > self._shown:
                 self._shown = share
-                left = (time.monotonic() - self.began) / self._done * (total - self._done)  # type: ignore[operator]
+                left = (time.monotonic() - self.began) / self._done * (total - self._done)
                 print(
                     f"member {members}/{self.n_members} epoch {self._done}/{total} best score {self._best:.4f}, "
                     f"left {left:.0f} s",
@@ -174,8 +171,7 @@ class _Member(OneOfSeveral):
         now = time.monotonic()
         took, self.last = now - self.last, now
         scores = run.scores[-1:]
-        if self.watch.began is not None:
-            self.watch.advance(1, scores)
+        self.watch.advance(1, scores)
         if scores and scores[0] > self.best:
             self.waited, self.best = 0, scores[0]
         else:

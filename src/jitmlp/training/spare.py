@@ -43,7 +43,7 @@ def take(model: Model, recipe: Recipe) -> Workspace:
     """One that is left, or a new one."""
     kind = kind_of(model, recipe)
     for number, (other, workspace) in list(_spares.items()):
-        fits = kind is not None and other == kind and workspace.rows >= recipe.batch_size
+        fits = other == kind and workspace.rows >= recipe.batch_size
         if fits and _spares.pop(number, None) is not None:
             return workspace
     return new(model, recipe)
