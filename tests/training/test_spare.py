@@ -11,7 +11,11 @@ from sklearn.datasets import load_digits
 
 from jitmlp import MLPClassifier, MLPRegressor
 from jitmlp.engine.constraints import Constraints
+from jitmlp.engine.job import Job
+from jitmlp.engine.thread_choice import ThreadChoice
+from jitmlp.engine.threads import available_threads
 from jitmlp.training import spare
+from jitmlp.training.callbacks import OneOfSeveral
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning")
 X, y = load_digits(return_X_y=True)
@@ -93,3 +97,20 @@ def test_what_is_not_left(options):
     spare._spares.clear()
     MLPRegressor(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **options}).fit(X, y)
     assert not spare._spares
+
+
+@pytest.mark.skipif(available_threads(2) < 2, reason="one core")
+def test_the_threads_of_the_moment_are_all_that_is_used_and_learned_of(monkeypatch):
+    """By steps and predictions alike, though there is room for more; the next fit begins with all again."""
+    spare._spares.clear()
+    teams, learned = [], []
+    run, learn = Job.run_team, ThreadChoice.learn
+    monkeypatch.setattr(Job, "run_team", lambda self, n: teams.append(n) or run(self, n))
+    monkeypatch.setattr(ThreadChoice, "learn", lambda self, n, seconds: learned.append(n) or learn(self, n, seconds))
+    monkeypatch.setattr(ThreadChoice, "SMALL_STEP", 0.0)  # every step gains from all threads
+    model = MLPClassifier((50,), max_iter=5, early_stopping=True, n_threads=2, random_state=0)
+    with model._accompanied(OneOfSeveral(threading.Event(), lambda: 1)):
+        model.fit(X, y)
+    assert not teams and set(learned) == {1}
+    model.fit(X, y)
+    assert set(teams) == {2} and set(learned) == {1, 2}
