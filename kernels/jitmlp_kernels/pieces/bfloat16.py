@@ -88,8 +88,8 @@ def rounded_product(m, job, unit, op):
 class RoundedProduct(Product):
     """The gradients of tiles, two rows at a time; stands where ``tiles.Product`` does."""
 
-    def __init__(self, m, job, unit, op):
-        super().__init__(m, job, unit, op)
+    def __init__(self, m, job, unit, op, part):
+        super().__init__(m, job, unit, op, part)
         self.inputs, self.deltas = op.inputs.cast(WORD), op.deltas.cast(WORD)
         self.rows = (unit.n_rows + 1) // 2
 

@@ -187,8 +187,8 @@ class KnotProduct(Product):
 
     downwards = True
 
-    def __init__(self, m, job, unit, op):
-        super().__init__(m, job, unit, op)
+    def __init__(self, m, job, unit, op, part):
+        super().__init__(m, job, unit, op, part)
         self.own, self.thread = m.fields(op.knots, KNOTS), unit.thread
         self.n_plain, self.table = self.own.n_plain, self.own.rows.cast(np.int64)
         self.last = owned(m, job, unit, op.layer)[1]

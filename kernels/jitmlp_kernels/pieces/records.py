@@ -122,6 +122,7 @@ PHASE = record(
     block=INT,  # of the mini-batch's rows
     first_call=INT,
     last_call=INT,
+    end_call=INT,  # of those once a thread that follow the calls for its rows
 )
 
 CALL = record(piece=ADDRESS, operands=ADDRESS)

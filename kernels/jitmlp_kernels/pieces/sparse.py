@@ -98,8 +98,8 @@ class SparseProduct:
 
     downwards = False
 
-    def __init__(self, m, job, unit, op):
-        self.m, self.zeros = m, job.zeros.cast(m.dtype)
+    def __init__(self, m, job, unit, op, part):
+        self.m, self.zeros, self.part = m, job.zeros.cast(m.dtype), part
         self.deltas, self.deltas_row = op.deltas.cast(m.dtype), op.deltas_row
         self.first, self.before = owned(m, job, unit, op.layer)[0], unit.entries_before
         self.ends, self.rows = (address.cast(np.int64) for address in (job.column_ends, job.entry_rows))
@@ -119,8 +119,11 @@ class SparseProduct:
             end = self._end(i + r)
             sums = [m.variable(m.load(init.at(r, v))) for v in range(width)]
             for entry in m.loop(begin.get(), end):
-                value = m.broadcast(self.values.at(entry))
-                row = deltas.at(m.read(self.rows.at(entry)) * self.deltas_row)
+                number, value = m.read(self.rows.at(entry)), m.broadcast(self.values.at(entry))
+                if not self.part.is_whole:
+                    own = (number >= self.part.first) & (number < self.part.last)
+                    value = where(own, value, 0.0)
+                row = deltas.at(number * self.deltas_row)
                 for v, total in enumerate(sums):
                     total.set(fma(value, m.load(row.at(v * m.lanes)), total.get()))
             for v, total in enumerate(sums):

@@ -12,7 +12,7 @@ from jitmlp_kernels.pieces.records import (
     INT,
     record,
 )
-from jitmlp_kernels.pieces.share import share
+from jitmlp_kernels.pieces.share import QUARTERS, share
 from jitmlp_kernels.pieces.transpose import transpose_tile
 from jitmlp_kernels.trace.functions import clamp, fma, where
 from jitmlp_kernels.trace.target import TILE_ROWS
@@ -44,6 +44,11 @@ def owned(m, job, unit, layer):
     return m.read(place), m.read(place.at(1))
 
 
+def owned_or_all(m, job, unit, op, found_by):
+    """The rows of a layer's weights whose gradients the thread finds: see ``found_by`` of :class:`jitmlp.engine.program.Plan`."""
+    return (m.whole(0), op.panel // m.lanes) if found_by == "rows" else owned(m, job, unit, op.layer)
+
+
 def penalties(m, job, layer):
     """L2 and L1 penalty of a layer."""
     place = job.layer_penalties.cast(np.float64).at(layer * 2)
@@ -53,8 +58,8 @@ def penalties(m, job, layer):
 class Update:
     """The optimizer's step for vectors of parameters, with what is the same for all of them read once."""
 
-    def __init__(self, m, job, unit, layer, optimizer, of_weights, penalized=True):
-        self.m, self.optimizer = m, optimizer
+    def __init__(self, m, job, unit, layer, optimizer, of_weights, penalized=True, in_quarters=False):
+        self.m, self.optimizer, self.in_quarters = m, optimizer, in_quarters
         first = unit.step * job.n_coefficients + layer * job.layer_coefficients
         row = job.coefficients.cast(np.float64).at(first if of_weights else first + job.vector_coefficients)
         names = optimizer.names
@@ -73,7 +78,7 @@ class Update:
         m = self.m
         slots = [parameter.at((i + 1) * self.state_stride) for i in range(len(self.optimizer.slots))]
         w = m.load(parameter)
-        g = fma(self.alpha, w, m.load(gradient)) * self.scale
+        g = fma(self.alpha, w, self._found(gradient)) * self.scale
         g = clamp(g, -self.limit, self.limit)
         new, state = self.optimizer.update(w, g, tuple(m.load(slot) for slot in slots), self.c)
         if not self.optimizer.built_in:  # which may divide 0 by 0 in the padding
@@ -82,6 +87,13 @@ class Update:
         for slot, value in zip(slots, state):
             m.store(value, slot)
         return w
+
+    def _found(self, gradient):
+        """A vector of the gradient, which may have been found in quarters."""
+        if not self.in_quarters:
+            return self.m.load(gradient)
+        first, second, third, fourth = (self.m.load(gradient.at(k * self.state_stride)) for k in range(QUARTERS))
+        return (first + second) + (third + fourth)
 
 
 def shrink(m, parameter, amount):
@@ -97,9 +109,9 @@ def shrink(m, parameter, amount):
 class Tiles:
     """The tiles of a layer that the thread owns."""
 
-    def __init__(self, m, job, unit, op):
+    def __init__(self, m, job, unit, op, found_by=""):
         self.m = m
-        self.first, self.last = owned(m, job, unit, op.layer)
+        self.first, self.last = owned_or_all(m, job, unit, op, found_by)
         self.weights, self.panel, self.panels = op.weights.cast(m.dtype), op.panel, op.panels
         self.first_strip, self.gradients = op.first_strip, job.gradients
         self.penalties, self.squares = (a.cast(np.float64) for a in (job.penalties, job.squares))
@@ -125,14 +137,15 @@ class Tiles:
 
 
 class Product:
-    """The gradients of tiles: activations transposed times deltas, over the rows of the block."""
+    """The gradients of tiles: activations transposed times deltas, over a part of the block's rows."""
 
     downwards = False  # whether tiles are asked for from the last row to the first
 
-    def __init__(self, m, job, unit, op):
-        self.m, self.rows = m, unit.n_rows
-        self.inputs, self.inputs_row = op.inputs.cast(m.dtype), op.inputs_row
-        self.deltas, self.deltas_row = op.deltas.cast(m.dtype), op.deltas_row
+    def __init__(self, m, job, unit, op, part):
+        self.m, self.rows = m, part.last - part.first
+        self.inputs_row, self.deltas_row = op.inputs_row, op.deltas_row
+        self.inputs = op.inputs.cast(m.dtype).at(part.first * op.inputs_row)
+        self.deltas = op.deltas.cast(m.dtype).at(part.first * op.deltas_row)
         self.zeros = job.zeros.cast(m.dtype)
 
     def into(self, i, j, width, init, c, ahead=None):

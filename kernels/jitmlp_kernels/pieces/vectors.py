@@ -11,6 +11,7 @@ from jitmlp_kernels.pieces.records import (
     kernel,
     record,
 )
+from jitmlp_kernels.pieces.share import parts
 from jitmlp_kernels.pieces.tiles import Update, owned
 from jitmlp_kernels.trace.functions import fma, where
 
@@ -33,16 +34,17 @@ def _if_owned(m, job, unit, op):
     return m.when((first == 0) & (first < last))
 
 
-def _bias_tile(m, job, unit, op, i, width, init, c):
-    """Sums of deltas over the rows: a product with a row of ones."""
+def _bias_tile(m, job, op, i, width, init, c, part):
+    """Sums of deltas over rows: a product with a row of ones."""
     ones = [job.ones.cast(m.dtype)]
-    b = Block(op.gradients.cast(m.dtype).at(i * m.lanes), op.deltas_row, m.lanes)
-    tile(m, 1, width, ones, 0, b, init, c, unit.n_rows)
+    b = Block(op.gradients.cast(m.dtype).at(part.first * op.deltas_row).at(i * m.lanes), op.deltas_row, m.lanes)
+    tile(m, 1, width, ones, 0, b, init, c, part.last - part.first)
 
 
 @kernel(VECTOR)
 def step_bias(m, job, unit, op, optimizer):
     """Gradient and update of a layer's biases."""
+    (part,) = parts(m, job, unit, "")
     for _ in _if_owned(m, job, unit, op):
         parameters = op.parameters.cast(m.dtype)
         update = Update(m, job, unit, op.layer, optimizer, of_weights=False)
@@ -50,7 +52,7 @@ def step_bias(m, job, unit, op, optimizer):
         zeros = Block(job.zeros.cast(m.dtype), 0, 0)
 
         def visit(i, width):
-            _bias_tile(m, job, unit, op, i, width, zeros, Block(scratch, 0, m.lanes))
+            _bias_tile(m, job, op, i, width, zeros, Block(scratch, 0, m.lanes), part)
             for v in m.loop(width):
                 first = (i + v) * m.lanes
                 update.vector(parameters.at(first), scratch.at(v * m.lanes), first, op.units)
@@ -59,24 +61,26 @@ def step_bias(m, job, unit, op, optimizer):
 
 
 @kernel(VECTOR)
-def accumulate_bias(m, job, unit, op):
-    """The biases' gradient of the block's rows, added to that of the blocks before."""
-    for _ in _if_owned(m, job, unit, op):
-        gradients, later = op.parameters.cast(m.dtype).at(job.gradients), unit.block > 0
+def accumulate_bias(m, job, unit, op, found_by):
+    """The biases' gradient of the block's rows, or of each quarter of them, added to that of the blocks before."""
+    for _ in [None] if found_by == "rows" else _if_owned(m, job, unit, op):
+        for part in parts(m, job, unit, found_by):
+            gradients = op.parameters.cast(m.dtype).at(job.gradients + part.number * job.state_stride)
+            later = unit.block > 0
 
-        def visit(i, width):
-            c = gradients.at(i * m.lanes)
-            init = Block(m.choose(later, c, job.zeros.cast(m.dtype)), 0, m.choose(later, m.whole(m.lanes), 0))
-            _bias_tile(m, job, unit, op, i, width, init, Block(c, 0, m.lanes))
+            def visit(i, width, part=part, gradients=gradients, later=later):
+                c = gradients.at(i * m.lanes)
+                init = Block(m.choose(later, c, job.zeros.cast(m.dtype)), 0, m.choose(later, m.whole(m.lanes), 0))
+                _bias_tile(m, job, op, i, width, init, Block(c, 0, m.lanes), part)
 
-        by_pairs(m, op.vectors, visit)
+            by_pairs(m, op.vectors, visit)
 
 
 @kernel(VECTOR)
-def update_vector(m, job, unit, op, optimizer):
+def update_vector(m, job, unit, op, optimizer, in_quarters=False):
     """The update of a vector whose gradients lie at ``op.gradients``."""
     for _ in _if_owned(m, job, unit, op):
-        update = Update(m, job, unit, op.layer, optimizer, of_weights=False)
+        update = Update(m, job, unit, op.layer, optimizer, of_weights=False, in_quarters=in_quarters)
         parameters, gradients = op.parameters.cast(m.dtype), op.gradients.cast(m.dtype)
         for i in m.loop(op.vectors):
             first = i * m.lanes

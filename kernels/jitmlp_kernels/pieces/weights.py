@@ -21,6 +21,7 @@ from jitmlp_kernels.pieces.records import (
     kernel,
     record,
 )
+from jitmlp_kernels.pieces.share import parts
 from jitmlp_kernels.pieces.sparse import SparseProduct
 from jitmlp_kernels.pieces.tiles import WEIGHTS, Ahead, Product, Tiles, Update, finisher, penalties
 from jitmlp_kernels.pieces.zeros import SomeRows
@@ -69,7 +70,8 @@ GRADIENTS = {
 @kernel(WEIGHTS)
 def step_weights(m, job, unit, op, optimizer, l1, inputs):
     """Gradient and update, tile by tile."""
-    tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op)
+    (part,) = parts(m, job, unit, "")
+    tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op, part)
     update = Update(m, job, unit, op.layer, optimizer, of_weights=True)
     finish = finisher(m, job, unit, op, tiles, update, l1)
     ahead = Ahead(m, job, unit, op, tiles)
@@ -92,25 +94,27 @@ def step_weights(m, job, unit, op, optimizer, l1, inputs):
 
 
 @kernel(WEIGHTS)
-def accumulate_weights(m, job, unit, op, inputs):
-    """The gradient of the block's rows, added to that of the blocks before."""
-    tiles, gradients = Tiles(m, job, unit, op), GRADIENTS[inputs](m, job, unit, op)
-    later = unit.block > 0
+def accumulate_weights(m, job, unit, op, inputs, found_by):
+    """The gradient of the block's rows, or of each quarter of them, added to that of the blocks before."""
+    tiles, later = Tiles(m, job, unit, op, found_by), unit.block > 0
+    for part in parts(m, job, unit, found_by):
+        gradients = GRADIENTS[inputs](m, job, unit, op, part)
+        offset = tiles.gradients + part.number * job.state_stride
 
-    def visit(i, j, width):
-        c = tiles.at(i, j).at(tiles.gradients)
-        init = m.choose(later, c, gradients.zeros)
-        row, panel = (m.choose(later, stride, 0) for stride in (m.whole(m.lanes), tiles.panel))
-        gradients.into(i, j, width, Block(init, row, panel), Block(c, m.lanes, tiles.panel))
+        def visit(i, j, width, gradients=gradients, offset=offset):
+            c = tiles.at(i, j).at(offset)
+            init = m.choose(later, c, gradients.zeros)
+            row, panel = (m.choose(later, stride, 0) for stride in (m.whole(m.lanes), tiles.panel))
+            gradients.into(i, j, width, Block(init, row, panel), Block(c, m.lanes, tiles.panel))
 
-    tiles.each(visit, gradients.downwards)
+        tiles.each(visit, gradients.downwards)
 
 
 @kernel(WEIGHTS)
-def update_weights(m, job, unit, op, optimizer, l1):
+def update_weights(m, job, unit, op, optimizer, l1, in_quarters=False):
     """The update with gradients that have been accumulated."""
     tiles = Tiles(m, job, unit, op)
-    update = Update(m, job, unit, op.layer, optimizer, of_weights=True)
+    update = Update(m, job, unit, op.layer, optimizer, of_weights=True, in_quarters=in_quarters)
     finish = finisher(m, job, unit, op, tiles, update, l1)
 
     def visit(i, j, width):

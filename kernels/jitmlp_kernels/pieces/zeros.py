@@ -12,8 +12,8 @@ import numpy as np
 
 from jitmlp_kernels.pieces.product import PRODUCT, Block, by_pairs, tile
 from jitmlp_kernels.pieces.records import GROUP_ROWS, kernel
-from jitmlp_kernels.pieces.share import HALF_ROWS
-from jitmlp_kernels.pieces.tiles import WEIGHTS, Product, owned
+from jitmlp_kernels.pieces.share import HALF_ROWS, Part, parts
+from jitmlp_kernels.pieces.tiles import WEIGHTS, Product, owned_or_all
 from jitmlp_kernels.trace.target import TILE_ROWS
 
 GROUP_TILES = GROUP_ROWS // TILE_ROWS
@@ -83,18 +83,18 @@ def product_of_some(m, job, unit, op):
 
 
 @kernel(WEIGHTS)
-def find_rows(m, job, unit, op):
-    """The rows of the block that are not zero, for every strip of the weights that the thread owns."""
-    first, last = owned(m, job, unit, op.layer)
-    inputs, inputs_row, n_rows = op.inputs.cast(m.dtype), op.inputs_row, unit.n_rows
-    lists, stride, lanes = job.strip_rows.cast(NUMBER), job.strip_rows_stride, m.lanes
+def find_rows(m, job, unit, op, found_by):
+    """The rows that are not zero, for every strip of the weights that the thread owns; or of quarters, see ``Plan``."""
+    inputs, inputs_row = op.inputs.cast(m.dtype), op.inputs_row
+    stride, lanes = job.strip_rows_stride, m.lanes
     width = max(lanes, TILE_ROWS)  # columns that are looked at together
+    first, last = owned_or_all(m, job, unit, op, found_by)
     whole = first + (last - first) // width * width
 
-    def look(i, strips):
+    def look(i, strips, rows_of, lists):
         counts = [m.variable(m.whole(0)) for _ in range(strips)]
         places = [lists.at((i // TILE_ROWS + strip) * stride) for strip in range(strips)]
-        for row in m.loop(n_rows):
+        for row in m.loop(rows_of.first, rows_of.last):
             cells = inputs.at(row * inputs_row).at(i)
             bits = m.nonzero_lanes(m.load(cells))
             for part in range(lanes, TILE_ROWS, lanes):
@@ -105,20 +105,28 @@ def find_rows(m, job, unit, op):
                 count.set(count.get() + m.choose(own != 0, 1, 0))
         for rows, count in zip(places, counts):
             m.write(count.get(), rows)
-            m.write(WHOLE_SHARE * n_rows // m.most(count.get(), 1), rows.at(1))
+            m.write(WHOLE_SHARE * (rows_of.last - rows_of.first) // m.most(count.get(), 1), rows.at(1))
 
-    for i in m.loop(first, whole, width):
-        look(i, width // TILE_ROWS)
-    for i in m.loop(whole, last, TILE_ROWS):
-        look(i, 1)
+    for rows_of in parts(m, job, unit, found_by):
+        lists = _lists(m, job, op, rows_of)
+        for i in m.loop(first, whole, width):
+            look(i, width // TILE_ROWS, rows_of, lists)
+        for i in m.loop(whole, last, TILE_ROWS):
+            look(i, 1, rows_of, lists)
+
+
+def _lists(m, job, op, part):
+    """Where the lists of a part of the rows begin."""
+    return job.strip_rows.cast(NUMBER).at(part.number * (op.panel // m.lanes // TILE_ROWS * job.strip_rows_stride))
 
 
 class SomeRows(Product):
     """The gradients of tiles, over the rows that were found."""
 
-    def __init__(self, m, job, unit, op):
-        super().__init__(m, job, unit, op)
-        self.lists, self.stride = job.strip_rows.cast(NUMBER), job.strip_rows_stride
+    def __init__(self, m, job, unit, op, part):
+        to_the_end = Part(part.number, m.whole(0), part.last)  # lists are of the block's rows
+        super().__init__(m, job, unit, op, to_the_end)
+        self.lists, self.stride = _lists(m, job, op, part), job.strip_rows_stride
 
     def into(self, i, j, width, init, c, ahead=None):
         """Write the gradient of one tile, added to ``init``, to ``c``."""

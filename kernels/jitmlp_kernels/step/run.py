@@ -49,10 +49,10 @@ def run_phase(m, job_pointer, unit_pointer, _):
     unit.n_batch, unit.before, unit.n_rows = n_batch, before, n_rows
     unit.first = epoch * epoch_rows + start + before
     unit.factor = 1.0
-    calls, first_call, last_call = job.calls, phase.first_call, phase.last_call
+    calls, first_call, last_call, end_call = job.calls, phase.first_call, phase.last_call, phase.end_call
 
-    def make_calls():
-        for number in m.loop(first_call, last_call):
+    def make_calls(first, last):
+        for number in m.loop(first, last):
             call = m.fields(calls.byte(number * CALL.itemsize), CALL)
             m.call(call, "piece", job_pointer, unit_pointer, call.operands)
 
@@ -65,9 +65,10 @@ def run_phase(m, job_pointer, unit_pointer, _):
                 unit.row, unit.count = first, count
                 unit.place = m.choose(prediction != 0, thread * GROUP_ROWS, first)
                 unit.padded = (count + (HALF_ROWS - 1)) // HALF_ROWS * HALF_ROWS
-                make_calls()
+                make_calls(first_call, last_call)
         else:
-            make_calls()
+            make_calls(first_call, last_call)
+    make_calls(last_call, end_call)
 
 
 def _run_phase(m, job, number, thread):

@@ -95,15 +95,18 @@ def wanted_pieces(dtype: str, everything: bool) -> list[Piece]:
     activations = [row.name for row in ACTIVATIONS if row.hidden] if everything else USUAL_ACTIVATIONS
     optimizers = [*OPTIMIZERS, GRADIENT] if everything else [OPTIMIZER_NAMES[name] for name in USUAL_OPTIMIZERS]
     elements = [e.name for e in ELEMENTS] if everything else ["float32", "float64", "uint8"]
-    plans = [Plan(), Plan(blocks=2)]
+    plans, quarters = [Plan(), Plan(blocks=2)], [Plan(found_by="weights"), Plan(found_by="rows")]
     if everything:
         plans += [Plan(l1=True), Plan(blocks=2, l1=True), Plan(clip_norm=True), Plan(max_norm=True)]
+        quarters += [plan._replace(l1=True) for plan in quarters]
     kinds = dense, many_zeros, few_entries
     basic = _model(dtype, "relu", "log_loss", "softmax")
     found: list[Iterable[Piece]] = [
         *(_pieces(_model(dtype, "relu", loss, output), dense, OPTIMIZER_NAMES["adam"]) for loss, output in pairs),
         *(_pieces(_model(dtype, name, "log_loss", "softmax"), dense, OPTIMIZER_NAMES["adam"]) for name in activations),
         *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in plans for kind in kinds),
+        *(_pieces(basic, kind, rule, plan) for rule in optimizers for plan in quarters for kind in (dense, many_zeros)),
+        *(_pieces(basic, few_entries, rule, plan) for rule in optimizers for plan in quarters[::2]),
     ]
     scalings = [None, *(Scaling(np.zeros(4), np.ones(4), clips) for clips in (False, True))] if everything else [None]
     for element, scaling in product(elements, scalings):

@@ -16,16 +16,34 @@ import numpy as np
 from jitmlp.model.model import Model
 from jitmlp_kernels.pieces.batch_norm import VECTORS
 from jitmlp_kernels.pieces.records import GROUP_ROWS, LINE
+from jitmlp_kernels.pieces.share import QUARTERS
 from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS, VECTOR_BYTES
 
 MAX_BLOCK_ROWS = 1024  # larger mini-batches go through in blocks, whose buffers stay in the cache
 FIRST_STRIP_COST = 1.5  # of a layer's first strip beside the others: the biases go with it
 KNOT_STRIP_COST = 0.3  # of a strip of parts of bins
+# Bytes of the parameters of a network whose mini-batches have gradients in quarters, and how many activations there are for each
+MOST_QUARTERED, LEAST_ACTIVATIONS = 2**16, 6
 
 
 def up(number: int, multiple: int) -> int:
     """The next multiple."""
     return -(-number // multiple) * multiple
+
+
+def gains_from_quarters(model: Model, rows: int) -> bool:
+    """Whether quarters of a mini-batch should have gradients of their own, which are added up before the update.
+
+    A team of two or four computes them where the rows are, and only these gradients cross from core to core. That pays where
+    they are few beside the activations, which would cross else; one thread, too, finds more of a quarter's rows in its cache
+    (benchmarks/lab/quarters.py).
+    """
+    if model.bfloat16 or model.has_batch_norm or model.bins is not None or model.embedding is not None:
+        return False
+    n_parameters = sum((fan_in + 1) * fan_out for fan_in, fan_out in model.shapes)
+    widths = model.n_multiplied + sum(fan_out for _, fan_out in model.shapes)
+    enough = min(rows, MAX_BLOCK_ROWS) * widths >= LEAST_ACTIVATIONS * n_parameters
+    return enough and n_parameters * model.dtype.itemsize <= MOST_QUARTERED
 
 
 class Arena:
@@ -149,6 +167,7 @@ class Layout:
     layers: list[LayerPlace] = field(default_factory=list)
     lookup: LookupPlace | None = None
     knots: KnotsPlace | None = None
+    in_quarters: bool = False
 
     def __post_init__(self) -> None:
         itemsize = self.model.dtype.itemsize
@@ -157,6 +176,7 @@ class Layout:
         # batch normalization needs the sums over all rows before it can go on with any
         self.blocks = 1 if self.model.has_batch_norm else max(1, -(-self.rows // MAX_BLOCK_ROWS))
         self.block_rows = up(-(-self.rows // self.blocks), TILE_ROWS)
+        self.in_quarters = self.training and not self.accumulate and gains_from_quarters(self.model, self.rows)
         self._book_parameters()
         self._book_state()
         self._book_buffers()
@@ -194,9 +214,9 @@ class Layout:
         # into the same set of the first-level cache.
         lines = self.arena.size // self.arena.line
         self.state_stride = (lines + 1 - lines % 2) * self.arena.line
-        copies = self.slots + self.accumulates
-        self.arena.size = (copies + 1) * self.state_stride
-        self.gradients = copies * self.state_stride  # behind the last slot
+        gradients = QUARTERS if self.in_quarters else int(self.accumulates)
+        self.arena.size = (1 + self.slots + gradients) * self.state_stride
+        self.gradients = (self.slots + min(gradients, 1)) * self.state_stride  # behind the last slot
         for place in self.layers[self.lookup is None :] if self.training else ():
             panels = -(-place.fan_in_padded // self.lanes)
             place.transposed = self.arena.take(panels * place.panels * self.lanes * self.lanes)

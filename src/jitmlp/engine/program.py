@@ -20,6 +20,7 @@ from jitmlp_kernels.pieces import batch_norm, bins, embedding, gather, knots, ro
 from jitmlp_kernels.pieces.bfloat16 import pack_columns, pack_rows, pack_weights, rounded_product
 from jitmlp_kernels.pieces.product import product
 from jitmlp_kernels.pieces.records import CALL, PHASE, new
+from jitmlp_kernels.pieces.share import QUARTERS
 from jitmlp_kernels.pieces.sparse import sort_entries, sparse_product
 from jitmlp_kernels.pieces.zeros import find_rows, product_of_some
 from jitmlp_kernels.rules.optimizers import OptimizerRule
@@ -43,6 +44,9 @@ class Plan(NamedTuple):
         For each layer, whether its weights and its vectors stay as they are; empty for none.
     exchanges : bool
         Whether other processes add to the gradients before the update.
+    found_by : {"", "weights", "rows"}
+        Whether each quarter of a block's rows has a gradient of its own, and what of these a thread finds: those of the weights
+        that it owns, or of the rows that it takes, in a team of which four is a multiple.
     """
 
     blocks: int = 1
@@ -51,11 +55,12 @@ class Plan(NamedTuple):
     max_norm: bool = False
     frozen: tuple[tuple[bool, bool], ...] = ()
     exchanges: bool = False
+    found_by: str = ""
 
     @property
     def direct(self) -> bool:
         """Whether the optimizer takes a gradient as soon as it is known, and none is accumulated."""
-        return self.blocks == 1 and not self.clip_norm and not self.exchanges
+        return self.blocks == 1 and not self.clip_norm and not self.exchanges and not self.found_by
 
     def trains(self, l: int) -> tuple[bool, bool]:
         """Whether a layer's weights, and its vectors, change."""
@@ -92,6 +97,7 @@ class Program:
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
         self.phases: list[tuple[int, int, int]] = []  # by_rows, block, first call
+        self.ends_of_rows: dict[int, int] = {}  # of phases, the first of the calls that follow those for rows
         self.calls: list[tuple[Piece, np.ndarray]] = []
         self.exchanges: list[Exchange] = []
 
@@ -102,6 +108,10 @@ class Program:
     def phase(self, by_rows: bool, block: int = 0) -> None:
         """Begin a phase."""
         self.phases.append((by_rows, block, len(self.calls)))
+
+    def after_rows(self) -> None:
+        """Go on in the phase with calls that each thread makes once, when it is through its rows."""
+        self.ends_of_rows[len(self.phases) - 1] = len(self.calls)
 
     def call(self, body: Any, operands: dict[str, Any] | None = None, **arguments: Any) -> None:
         """Add a call of a piece to the phase."""
@@ -121,8 +131,9 @@ class Program:
         calls["operands"] = [record.ctypes.data for record in operands]
         phases = np.zeros(len(self.phases), PHASE)
         ends = [*(first for *_, first in self.phases[1:]), len(self.calls)]
-        for record, (by_rows, block, first), last in zip(phases, self.phases, ends):
-            record["by_rows"], record["block"], record["first_call"], record["last_call"] = by_rows, block, first, last
+        for number, (record, (by_rows, block, first), end) in enumerate(zip(phases, self.phases, ends)):
+            record["by_rows"], record["block"], record["first_call"] = by_rows, block, first
+            record["last_call"], record["end_call"] = self.ends_of_rows.get(number, end), end
         return phases, calls, operands
 
 
@@ -148,6 +159,11 @@ def leaves_out_zeros(model: Model, kind: Kind) -> bool:
     shifted = 0.0 if model.scaling is None else np.mean(model.scaling.shift != 0)
     tiles = -(-model.layers[0].units * model.dtype.itemsize // (TILE_PANELS * VECTOR_BYTES))
     return bool(kind.density + shifted + LOOK / tiles <= MOST_FILLED)
+
+
+def gradients_found_by(model: Model, kind: Kind, n_threads: int) -> str:
+    """What of the gradients of quarters each thread of a team finds: see ``Plan``."""
+    return "rows" if QUARTERS % n_threads == 0 and _inputs_way(model, kind) != "entries" else "weights"
 
 
 def _inputs_way(model: Model, kind: Kind) -> str:
@@ -186,13 +202,13 @@ def _read_inputs(program: Program, model: Model, places: Operands, kind: Kind) -
         program.call(bins.encode_numbers, places.bins)
 
 
-def _find_inputs(program: Program, model: Model, places: Operands, kind: Kind) -> None:
+def _find_inputs(program: Program, model: Model, places: Operands, kind: Kind, plan: Plan) -> None:
     """What the first layer's gradient needs to know of where its inputs are not zero."""
     way = _inputs_way(model, kind)
     if way == "entries":
         program.call(sort_entries, places.layers[0].weights, **_entries(model, kind))
     elif way == "some":
-        program.call(find_rows, places.layers[0].weights)
+        program.call(find_rows, places.layers[0].weights, found_by=plan.found_by)
     elif way == "knots":
         program.call(knots.sort_knots, places.layers[0].weights)
 
@@ -295,7 +311,7 @@ def _looks_up(model: Model, plan: Plan) -> bool:
 def _update(program: Program, model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> None:
     """The update, in one phase or in several; it takes the gradients as they come, or as they have been accumulated."""
     if plan.direct and plan.trains(0)[0]:
-        _find_inputs(program, model, places, kind)
+        _find_inputs(program, model, places, kind, plan)
     if plan.clip_norm:
         if _looks_up(model, plan):
             program.phase(by_rows=False)  # all threads' embeddings have their gradients
@@ -338,14 +354,15 @@ def _follow_weights(program: Program, model: Model, places: Operands, layers: It
 def _accumulate(program: Program, model: Model, places: Operands, kind: Kind, plan: Plan) -> None:
     """The gradients of a block's rows, added to those of the blocks before."""
     if plan.trains(0)[0]:
-        _find_inputs(program, model, places, kind)
+        _find_inputs(program, model, places, kind, plan)
     for l, place in enumerate(places.layers):
         trains_weights, trains_vectors = plan.trains(l)
+        inputs = _products(model) if l else _inputs_way(model, kind)
         if trains_vectors:
-            program.call(vectors.accumulate_bias, place.bias)
+            program.call(vectors.accumulate_bias, place.bias, found_by=plan.found_by)
         if trains_weights:
-            inputs = _products(model) if l else _inputs_way(model, kind)
-            program.call(weights.accumulate_weights, _weights_place(place, inputs), inputs=inputs)
+            operands = _weights_place(place, inputs)
+            program.call(weights.accumulate_weights, operands, inputs=inputs, found_by=plan.found_by)
 
 
 def _weights_place(place: LayerOperands, inputs: str) -> dict[str, Any]:
@@ -360,14 +377,16 @@ def _update_layer(
         if plan.direct:
             program.call(vectors.step_bias, place.bias, optimizer=optimizer)
         else:
-            program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer)
+            in_quarters = bool(plan.found_by)
+            program.call(vectors.update_vector, place.bias_gradients, optimizer=optimizer, in_quarters=in_quarters)
         for vector in place.batch_norm_vectors if layer.batch_norm else ():
             program.call(vectors.update_vector, vector, optimizer=optimizer)
     if trains_weights and plan.direct:
         operands = _weights_place(place, inputs)
         program.call(weights.step_weights, operands, optimizer=optimizer, l1=plan.l1, inputs=inputs)
     elif trains_weights:
-        program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1)
+        in_quarters = bool(plan.found_by)
+        program.call(weights.update_weights, place.weights, optimizer=optimizer, l1=plan.l1, in_quarters=in_quarters)
 
 
 def training_program(model: Model, places: Operands, kind: Kind, optimizer: OptimizerRule, plan: Plan) -> Program:
@@ -383,11 +402,17 @@ def training_program(model: Model, places: Operands, kind: Kind, optimizer: Opti
             _product_back(program, model, places.layers[0])
             if model.input_dropout:
                 program.call(rows.dropout, places.input_dropout_backward)
+        if plan.found_by == "rows":
+            program.after_rows()
+            _accumulate(program, model, places, kind, plan)
+            continue
         program.phase(by_rows=False, block=block)
         if _looks_up(model, plan):
             program.call(embedding.accumulate_embeddings, places.looked_up, element=kind.element, index=kind.indices)
         if not plan.direct:
             _accumulate(program, model, places, kind, plan)
+    if plan.found_by == "rows":
+        program.phase(by_rows=False)
     if plan.exchanges:
         program.exchange("gradients")
         program.phase(by_rows=False)

@@ -22,6 +22,7 @@ from jitmlp.engine.program import (
     Plan,
     Program,
     following_program,
+    gradients_found_by,
     leaves_out_zeros,
     prediction_program,
     touching_program,
@@ -44,6 +45,7 @@ from jitmlp_kernels.pieces.batch_norm import (
     VECTORS,
 )
 from jitmlp_kernels.pieces.records import GROUP_ROWS, UNIT_BYTES
+from jitmlp_kernels.pieces.share import QUARTERS
 from jitmlp_kernels.pieces.zeros import BLOCK, COLUMNS, GROUP_TILES, HEAD, NUMBER
 from jitmlp_kernels.rules.optimizers import OptimizerRule
 from jitmlp_kernels.trace.target import TILE_ROWS
@@ -297,10 +299,12 @@ class Workspace:
 
     # Running
 
-    def training_job(self, data: Data, constraints: Constraints) -> Job:
-        """The job of a step on data of this kind, made at the first use."""
+    def training_job(self, data: Data, constraints: Constraints, n_threads: int = 1) -> Job:
+        """The job of a step on data of this kind, for a team of so many, made at the first use."""
+        found_by = gradients_found_by(self.model, data.kind, n_threads) if self.layout.in_quarters else ""
         limits = constraints.clip_norm < np.inf, constraints.max_norm < np.inf
-        plan = Plan(self.layout.blocks, bool(np.any(constraints.l1)), *limits, constraints.frozen, self.exchanges)
+        l1 = bool(np.any(constraints.l1))
+        plan = Plan(self.layout.blocks, l1, *limits, constraints.frozen, self.exchanges, found_by)
         job = self._jobs.get((data.kind, plan))
         if job is None:
             assert self.optimizer is not None, "a network for prediction alone"
@@ -347,9 +351,11 @@ class Workspace:
         ValueError
             If the data do not fit the network.
         """
-        job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
+        wanted = min(self.n_threads if n_threads is None else n_threads, self.threads_now)
+        job = self._begun_job(data, order, batch_size, table, constraints, wanted)
+        job.fields.first_step, job.fields.seed = first_step, seed
         job.fields.epoch_rows, job.fields.epoch_steps = len(order) // n_epochs, len(table) // n_epochs
-        self._run(job, self.n_threads if n_threads is None else n_threads)
+        self._run(job, wanted)
         self._check_status()
 
     def train_with_others(
@@ -368,8 +374,9 @@ class Workspace:
 
         Parameters and errors as of :meth:`train`; with ``exact`` gradients are not rounded on their way.
         """
-        job = self._begun_job(data, order, batch_size, table, constraints, first_step, seed)
+        job = self._begun_job(data, order, batch_size, table, constraints)
         fields, n = job.fields, len(order)
+        fields.first_step, fields.seed = first_step, seed
         fields.last_phase = 0
         for exchange in job.exchanges:
             fields.first_phase, fields.last_phase = fields.last_phase, exchange.phase
@@ -424,7 +431,7 @@ class Workspace:
         self.load(self.parameters())  # the transposed copies, and what follows from running values
 
     def _begun_job(
-        self, data: Data, order: Any, batch_size: Any, table: Any, constraints: Constraints, first_step: int, seed: Any
+        self, data: Data, order: Any, batch_size: Any, table: Any, constraints: Constraints, n_threads: int = 1
     ) -> Job:
         """The job of a call, all its phases to be run; it keeps the rows' order and the coefficients alive."""
         if data.file is not None:
@@ -433,25 +440,26 @@ class Workspace:
         if not 0 < batch_size <= self.rows or len(table) * batch_size < len(order):
             raise ValueError(f"{len(order)} rows in mini-batches of {batch_size} do not fit this network's memory")
         table = np.ascontiguousarray(table, np.float64)
-        job = self._prepared_job(data, constraints, batch_size, table)
+        job = self._prepared_job(data, constraints, batch_size, table, n_threads)
         fields, job.keeps = job.fields, (order, table)
         fields.order, fields.n_order = address(order), len(order)
         fields.epoch_rows, fields.epoch_steps = len(order), len(table)
         fields.coefficients, fields.first_phase, fields.last_phase = address(table), 0, len(job.phases) * len(table)
-        fields.first_step, fields.seed = first_step, seed
         return job
 
-    def _prepared_job(self, data: Data, constraints: Constraints, batch_size: Any, table: np.ndarray) -> Job:
+    def _prepared_job(
+        self, data: Data, constraints: Constraints, batch_size: Any, table: np.ndarray, n_threads: int
+    ) -> Job:
         """The job with all that stays the same from chunk to chunk: most are so small that this would take longer."""
         known = self._prepared
         if (
             known is None
             or known[0]() is not data
             or known[1] is not constraints
-            or known[2:4] != (batch_size, table.shape[1:])
+            or known[2:5] != (batch_size, table.shape[1:], n_threads)
         ):
             data.check(self.model.n_features, self.model.n_outputs, trained=True)
-            job = self.training_job(data, constraints)
+            job = self.training_job(data, constraints, n_threads)
             self._squares[:] = 0  # of what is frozen now
             job.set(
                 **self.asked(constraints, table),
@@ -461,7 +469,7 @@ class Workspace:
                 **self._room_for_lists(data, training=True),
                 batch_size=batch_size,
             )
-            self._prepared = known = (weakref.ref(data), constraints, batch_size, table.shape[1:], job)
+            self._prepared = known = (weakref.ref(data), constraints, batch_size, table.shape[1:], n_threads, job)
         return known[-1]
 
     def asked(self, constraints: Constraints, table: np.ndarray) -> dict[str, Any]:
@@ -502,7 +510,8 @@ class Workspace:
         fields = {"columns": self._lists["columns"].ctypes.data}
         if training:
             if "rows" not in self._lists:
-                self._lists["rows"] = np.zeros((place.fan_in_padded // TILE_ROWS, size), NUMBER)
+                n_parts = QUARTERS if self.layout.in_quarters else 1
+                self._lists["rows"] = np.zeros((n_parts, place.fan_in_padded // TILE_ROWS, size), NUMBER)
             fields |= {"strip_rows": self._lists["rows"].ctypes.data, "strip_rows_stride": size}
         return fields
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitmlp.engine.layout import gains_from_quarters
 from jitmlp.engine.workspace import Workspace
 from jitmlp.model.model import Model
 from jitmlp.training.recipe import Recipe
@@ -24,6 +25,7 @@ def kind_of(model: Model, recipe: Recipe) -> tuple | None:
     return (
         model.layer_units, model.layers, model.loss, model.loss_parameter, model.smoothing, model.input_dropout,
         model.dtype, model.bfloat16, model.embedding, recipe.optimizer, recipe.n_threads, recipe.constraints.clip_norm < np.inf,
+        gains_from_quarters(model, recipe.batch_size),
     )  # fmt: skip
 
 
