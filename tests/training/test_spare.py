@@ -106,7 +106,7 @@ def test_the_threads_of_the_moment_are_all_that_is_used_and_learned_of(monkeypat
     teams, learned = [], []
     run, learn = Job.run_team, ThreadChoice.learn
     monkeypatch.setattr(Job, "run_team", lambda self, n: teams.append(n) or run(self, n))
-    monkeypatch.setattr(ThreadChoice, "learn", lambda self, n, seconds: learned.append(n) or learn(self, n, seconds))
+    monkeypatch.setattr(ThreadChoice, "learn", lambda self, n, *more: learned.append(n) or learn(self, n, *more))
     monkeypatch.setattr(ThreadChoice, "SMALL_STEP", 0.0)  # every step gains from all threads
     model = MLPClassifier((50,), max_iter=5, early_stopping=True, n_threads=2, random_state=0)
     with model._accompanied(OneOfSeveral(threading.Event(), lambda: 1)):
@@ -114,3 +114,25 @@ def test_the_threads_of_the_moment_are_all_that_is_used_and_learned_of(monkeypat
     assert not teams and set(learned) == {1}
     model.fit(X, y)
     assert set(teams) == {2} and set(learned) == {1, 2}
+
+
+def test_what_is_known_of_threads_is_left_too():
+    """For mini-batches of as many rows; a fit that goes on row by row knows as much."""
+    spare._spares.clear()
+
+    def left():
+        ((_, workspace),) = spare._spares.values()
+        return workspace.thread_choice
+
+    few, classes = X[:150], y[:150]
+    model = MLPClassifier((5,), max_iter=3, random_state=0, n_threads=2)
+    n_rows, choice = model.fit(few, classes) and left()
+    assert n_rows == 150 and choice.tried == 2 and choice.spent > 0
+    before, again = choice.spent, model.fit(few, classes) and left()[1]
+    assert again is choice and choice.spent > before
+    assert model.fit(few[:140], classes[:140]) and left()[0] == 140 and left()[1] is not choice
+    online = MLPClassifier((5,), random_state=0, n_threads=2)
+    for row in range(6):
+        online.partial_fit(X[row : row + 1], y[row : row + 1], classes=np.unique(y))
+        n_rows, known = online._workspace[1].thread_choice
+        assert n_rows == 1 and known.tried >= min(row + 1, 2)

@@ -14,7 +14,8 @@ class ThreadChoice:
     gains from all of them, whatever else happens: meeting twice a step costs a team about
     a microsecond. What a smaller step gains depends on the machine and on what else runs
     on it now, so all counts take turns for a moment, at the start and again from time to
-    time, and the fastest one is used; but not where one thread does all there is to do in hardly more than that moment.
+    time, and the fastest one is used. Where one thread does all there is to do in hardly more than that moment, they
+    take turns once as much has been done in several fits.
 
     Parameters
     ----------
@@ -24,13 +25,13 @@ class ThreadChoice:
     Attributes
     ----------
     n_steps : float
-        How many there are to be at most.
+        How many there are to be at most in this fit.
     """
 
     SMALL_STEP = 3e-4
     PROBE_SECONDS = 0.002
     ROUNDS = 3
-    RETRY_EVERY = 50
+    AGAIN_AFTER = 25  # moments
 
     def __init__(self, n_threads: int) -> None:
         self.counts = [n_threads]
@@ -41,7 +42,9 @@ class ThreadChoice:
         self.latest = 0.0
         self.large = n_threads == 1
         self.to_try = [] if self.large else [1, 1]
-        self.tried = self.chunks = 0
+        self.tried = 0
+        self.moment = self.PROBE_SECONDS * len(self.counts) * (1 + self.ROUNDS)
+        self.spent, self.wait = 0.0, np.inf  # seconds of steps since they took turns, and after how many they do again
 
     def next(self) -> tuple[int, int]:
         """Thread count, and steps to run with it."""
@@ -56,12 +59,15 @@ class ThreadChoice:
     def _steps(seconds_per_step: float, limit: float) -> int:
         return max(1, int(limit / max(seconds_per_step, 1e-7)))
 
-    def learn(self, count: int, seconds_per_step: float) -> None:
-        """Note the time of a step."""
+    def learn(self, count: int, seconds_per_step: float, n_steps: int) -> None:
+        """Note the time of so many steps."""
         self.latest = seconds_per_step
+        self.spent += seconds_per_step * n_steps
         if not self.to_try:
-            self.chunks += 1
-            if not self.large and self.chunks % self.RETRY_EVERY == 0:
+            if self.large and len(self.counts) > 1 and seconds_per_step * count < self.SMALL_STEP:
+                self.large = False  # the first step, by which it was judged, had been disturbed
+                self._probe()
+            elif self.spent >= self.wait:
                 self._probe()
             return
         self.to_try.pop(0)
@@ -70,13 +76,13 @@ class ThreadChoice:
         if self.tried == 2:  # the first step may have been a compilation
             self.large = self.seconds[1] > self.SMALL_STEP
             self.latest = 0.0
-            moment = self.PROBE_SECONDS * len(self.counts) * (1 + self.ROUNDS)
-            if not self.large and self.seconds[1] * self.n_steps < 2 * moment:
-                self.counts = [1]
+            if not self.large and self.seconds[1] * self.n_steps < 2 * self.moment:
+                self.wait = 2 * self.moment
             elif not self.large:
                 self._probe()
 
     def _probe(self) -> None:
         """Let all counts take turns; the first turn of each only wakes the threads."""
         self.seconds = {}
+        self.spent, self.wait = 0.0, self.AGAIN_AFTER * self.moment
         self.to_try = self.counts * (1 + self.ROUNDS)

@@ -28,6 +28,7 @@ from jitmlp.engine.program import (
     touching_program,
     training_program,
 )
+from jitmlp.engine.thread_choice import ThreadChoice
 from jitmlp.engine.threads import parallel_region
 from jitmlp.model.model import Model
 from jitmlp.model.parameters import BatchNorm, Parameters
@@ -146,6 +147,7 @@ class Workspace:
         self.holds: tuple = ()  # what the last run left here and gave out, compared by identity
         # what a trainer asked for, from which step on, and the optimizer's coefficients
         self.coefficients_ahead: tuple[tuple, int, np.ndarray] | None = None
+        self.thread_choice: tuple[int, ThreadChoice] | None = None  # for mini-batches of so many rows
         self._shares: dict[int, tuple[int, np.ndarray]] = {}  # addresses, and what keeps them alive
         self._jobs: dict[object, Job] = {}
         self._prepared: tuple | None = None  # what the training job was filled in for, and the job

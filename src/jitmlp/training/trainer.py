@@ -82,7 +82,7 @@ class Trainer:
             self.steps, self.seed = state.steps, state.seed or recipe.seed
             if state.schedule == recipe.rate.identity:
                 self.rate = state.rate
-        self.threads = ThreadChoice(recipe.n_threads)
+        self.threads: ThreadChoice  # from the first epoch on, of which the rows are known
         self.divergence = Divergence(workspace)
         self.epoch_rates = np.empty(0)
 
@@ -111,6 +111,7 @@ class Trainer:
         n_steps = -(-n_rows // batch_size)
         rates = recipe.rate.rates(self.rate, self.steps, n_steps, recipe.max_epochs, recipe.cyclic)
         self.epoch_rates = rates
+        self.threads = self._thread_choice(batch_size)
         self.threads.n_steps = n_steps * recipe.max_epochs
         self.workspace.forget_loss()
         first = 0
@@ -131,11 +132,18 @@ class Trainer:
             rows = order[done * batch_size : (done + n_chunk) * batch_size]
             start = time.perf_counter()
             workspace.train(data, rows, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads)
-            self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk)
+            self.threads.learn(n_threads, (time.perf_counter() - start) / n_chunk, n_chunk)
             self.steps += n_chunk
             done += n_chunk
             self.divergence.check_chunk(rates[done - 1], len(rows))
             interrupts.answer_pending()
+
+    def _thread_choice(self, batch_size: int) -> ThreadChoice:
+        """What is known of thread counts for mini-batches of so many rows, also from the fits before in this memory."""
+        kept = self.workspace.thread_choice
+        if kept is None or kept[0] != batch_size:
+            self.workspace.thread_choice = kept = batch_size, ThreadChoice(self.recipe.n_threads)
+        return kept[1]
 
     def _next_threads(self) -> tuple[int, int]:
         """Thread count, and steps to run with it."""
@@ -164,7 +172,7 @@ class Trainer:
         workspace.forget_loss(n_epochs)
         start = time.perf_counter()
         workspace.train(data, order, batch_size, table, recipe.constraints, self.steps, self.seed, n_threads, n_epochs)
-        self.threads.learn(n_threads, (time.perf_counter() - start) / len(rates))
+        self.threads.learn(n_threads, (time.perf_counter() - start) / len(rates), len(rates))
         losses = workspace.take_losses(n_epochs)
         if not (np.isfinite(losses).all() and self.divergence.end_epochs(n_epochs)):
             workspace.restore(before, state=True)
