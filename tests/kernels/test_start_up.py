@@ -73,7 +73,7 @@ print(threads() - before)
 
 
 def test_import_is_hardly_slower_than_scikit_learns(tmp_path):
-    """At most 0.35 s more, or half as much again on a slow machine, by the fastest of runs.
+    """At most 0.35 s more, or half as much again on a slow machine, by the fastest of up to ten runs.
 
     Both in one process, one behind the other: what minutes of the machine differ by is in both.
     """
@@ -85,8 +85,13 @@ between = time.perf_counter()
 import jitmlp
 print(between - start, time.perf_counter() - between)
 """
-    theirs, more = (min(times) for times in zip(*(map(float, run(code, tmp_path)[0][0].split()) for _ in range(3))))
-    assert more < max(0.35, 0.5 * theirs)
+    seconds = []
+    for _ in range(10):
+        seconds.append([float(part) for part in run(code, tmp_path)[0][0].split()])
+        theirs, more = map(min, zip(*seconds))
+        if more < max(0.35, 0.5 * theirs):
+            return
+    raise AssertionError(seconds)
 
 
 def test_first_fit_says_that_it_compiles_and_the_second_does_not(warm):
@@ -284,11 +289,18 @@ else:
 print(time.perf_counter() - start)
 """
     for what, limit in (("fit", 5.0), ("predict", 2.0)):
-        environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path / what)}
-        done = subprocess.run(
-            [sys.executable, "-c", code, what, str(tmp_path / "model")], capture_output=True, text=True, env=environment
-        )
-        assert float(done.stdout) < limit, done.stderr
+        seconds = []
+        while len(seconds) < 4 and not min(seconds, default=limit) < limit:  # other work may have slowed it down
+            environment = {**os.environ, "JITMLP_CACHE_DIR": str(tmp_path / f"{what}{len(seconds)}")}
+            done = subprocess.run(
+                [sys.executable, "-c", code, what, str(tmp_path / "model")],
+                capture_output=True,
+                text=True,
+                env=environment,
+            )
+            assert done.returncode == 0, done.stderr
+            seconds.append(float(done.stdout))
+        assert min(seconds) < limit
 
 
 def test_a_filled_folder_that_cannot_be_written_is_used(warm, tmp_path):
