@@ -131,6 +131,22 @@ def test_every_access_lies_in_known_memory(kind, n_threads, always, monkeypatch)
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_threads_may_change_from_call_to_call(kind, always):
+    data, order = Data(KINDS[kind], np.arange(N) % 3), np.arange(N)
+    table = optimizer_rule("adam").table(np.full(3, 0.01), np.arange(1.0, 4), {})
+    constraints = Constraints(0.1)  # one for all calls, which share what is prepared
+    changing, alone = network_of(rows=97, n_threads=8), network_of(rows=97)
+    for n_threads in (2, 3, 4, 8, 5, 1, 3):
+        changing.train(data, order, 97, table, constraints, n_threads=n_threads)
+        alone.train(data, order, 97, table, constraints)
+        job = changing._prepared[-1]
+        found_by = {dict(w.arguments)["found_by"] for w in job.wanted if w.body.__name__ == "accumulate_weights"}
+        assert found_by == {"rows" if QUARTERS % n_threads == 0 and kind != "entries" else "weights"}
+        for a, b in zip(changing.parameters().arrays(), alone.parameters().arrays()):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_a_team_of_two_or_four_meets_twice_a_step(always):
     data = Data(KINDS["all"], np.zeros(N, int))
     network = network_of(rows=40, n_threads=4)

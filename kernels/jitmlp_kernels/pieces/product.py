@@ -16,7 +16,7 @@ from jitmlp_kernels.trace.functions import fma
 from jitmlp_kernels.trace.target import TILE_PANELS, TILE_ROWS
 
 # How many k of a tile that asks for memory are one turn of its loop, with half as many requests: where a k takes four cycles
-# (4 rows x 2 vectors of AVX2), a turn and a request with each took a tenth of the tile's time
+# (4 rows x 2 vectors of AVX2), a turn and a request with each took 2 to 8 % of a small network's steps
 TOGETHER = 4
 
 
