@@ -372,3 +372,23 @@ def test_everything_to_compile_has_what_looks_up_and_encodes():
     usual, all_of_it = ({wanted.body.__name__ for wanted in wanted_pieces("float32", given)} for given in (False, True))
     in_bins = {"find_knots", "add_values", "set_values", "sort_knots"}
     assert {"gather_embedded", "update_embeddings", "encode_numbers", *in_bins} <= all_of_it - usual
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_everything_to_compile_has_what_fits_of_scikit_learns_estimators_use():
+    """Of few rows and many, dense and sparse, in mini-batches small and large, on any number of threads."""
+    from scipy import sparse
+
+    from jitmlp.commands.compile import wanted_pieces
+    from jitmlp.training import spare
+
+    known, rng = set(wanted_pieces("float64", False)), np.random.default_rng(0)
+    X = np.where(rng.random((3000, 40)) < 0.05, rng.normal(size=(3000, 40)), 0)
+    for rows in (rng.normal(size=(150, 4)), X, sparse.csr_matrix(X)):
+        for batch_size, solver, n_threads in ((20, "adam", 1), (200, "adam", 2), (200, "sgd", 3), (2500, "adam", 3)):
+            spare._spares.clear()
+            options = {"batch_size": min(batch_size, rows.shape[0]), "solver": solver, "n_threads": n_threads}
+            MLPClassifier((5,), max_iter=1, **options).fit(rows, np.arange(rows.shape[0]) % 3)
+            ((_, network),) = spare._spares.values()
+            used = {wanted for job in network._jobs.values() for wanted in job.wanted}
+            assert used <= known, [wanted.label for wanted in used - known]
