@@ -344,7 +344,7 @@ def test_a_time_limit_ends_in_time():
     for _ in range(2):
         start = time.perf_counter()
         model.fit(X, Y)
-        assert model.stopped_by_ == "callback" and 0.1 < time.perf_counter() - start < 2
+        assert model.stopped_by_ == "callback" and 0.1 < time.perf_counter() - start < 5
 
 
 def test_a_time_limit_begins_no_epoch_that_would_not_end_in_time():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import load_digits
 
+from helpers import least_disturbed
 from jitmlp import DivergenceError, MLPClassifier, NeuralNetwork
 from jitmlp.commands.main import main
 from jitmlp.engine.data import Data
@@ -283,25 +284,24 @@ print(MLPClassifier((8,), tol=10.0, n_iter_no_change=1).fit(X, y).predict(X).sha
 
 @pytest.mark.slow
 def test_small_partial_fits_are_faster_than_scikit_learns():
-    """At least twice as fast, for a row and for 32, in calls that take turns, in the least disturbed of some rounds."""
+    """At least twice as fast, for a row and for 32, in calls that take turns: seconds of the CPU, not of the clock."""
     for n in (1, 32):
         makers = {"jitmlp": MLPClassifier, "scikit-learn": scikit.MLPClassifier}
         models = {
             name: make((64,), random_state=0).partial_fit(X, Y, classes=np.arange(10)) for name, make in makers.items()
         }
-        ratios = []
-        for _ in range(5):
-            seconds = {name: [] for name in makers}
+
+        def ratio(models=models, n=n):
+            seconds = {name: [] for name in models}
             for i in range(200):
                 for name, model in models.items():
-                    start = time.perf_counter()
+                    start = time.process_time()
                     model.partial_fit(X[i : i + n], Y[i : i + n])
-                    seconds[name].append(time.perf_counter() - start)
+                    seconds[name].append(time.process_time() - start)
             mine, theirs = (np.median(times) for times in seconds.values())
-            ratios.append(theirs / mine)
-            if ratios[-1] > 2:
-                break
-        assert max(ratios) > 2, (n, ratios)
+            return mine / theirs
+
+        least_disturbed(ratio, 0.5)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from frames import as_polars, mixed
+from helpers import least_disturbed
 from jitmlp import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from jitmlp.engine.threads import available_threads
 from jitmlp.tabular import ensemble
@@ -166,9 +167,14 @@ class TestTime:
     def test_a_limit_is_kept(self, n_members):
         X, y = make_classification(4000, 20, random_state=0)
         TabularClassifier(2, max_iter=1, random_state=0).fit(X[:500], y[:500])  # loads the kernels
-        start = time.perf_counter()
-        model = TabularClassifier(n_members, time_limit=6.0, max_iter=10_000, random_state=0).fit(X, y)
-        assert time.perf_counter() - start < 9.0  # other tests may run beside
+        model = TabularClassifier(n_members, time_limit=6.0, max_iter=10_000, random_state=0)
+
+        def fit():
+            start = time.perf_counter()
+            model.fit(X, y)
+            return time.perf_counter() - start
+
+        least_disturbed(fit, 9.0, most=3)
         assert 1 <= len(model.members_) <= n_members
         assert model.predict_proba(X[:10]).shape == (10, 2)
 
