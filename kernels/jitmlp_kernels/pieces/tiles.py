@@ -33,7 +33,6 @@ WEIGHTS = record(
     has_transposed=INT,
     first_strip=INT,  # index of the layer's first strip of TILE_ROWS rows
     prefetch=INT,  # whether its tiles ask for the next mini-batch's rows meanwhile
-    slots=INT,  # of the optimizer's state
     knots=ADDRESS,  # a record of its own, where numbers in bins are inputs
 )
 

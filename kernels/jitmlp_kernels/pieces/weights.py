@@ -66,6 +66,10 @@ GRADIENTS = {
     "bfloat16": RoundedProduct,
 }
 
+# A tile asks for the weights and state of one that follows: the next one where its product is long, a farther one else.
+# Its own came too late (784-512: 6 % more time for 128 rows, 20 % for 32), those of the fourth are gone again at 512 rows
+LONG, FAR, NEAR = 128, 4, 1
+
 
 @kernel(WEIGHTS)
 def step_weights(m, job, unit, op, optimizer, l1, inputs):
@@ -78,15 +82,15 @@ def step_weights(m, job, unit, op, optimizer, l1, inputs):
     zeros = Block(gradients.zeros, 0, 0)
     scratch = job.scratch.cast(m.dtype).at(unit.thread * job.scratch_stride)
     place = Block(scratch, m.lanes, TILE_ROWS * m.lanes)
-    copies, stride = op.slots + 1, update.state_stride
+    size, line = TILE_ROWS * m.lanes, LINE // m.dtype.itemsize
+    distance = m.choose(part.last - part.first < LONG, FAR, NEAR) * (-size if gradients.downwards else size)
 
     def visit(i, j, width):
-        start = tiles.at(i, j)
-        line = LINE // m.dtype.itemsize
-        for copy in m.loop(copies):  # the weights and their state, before the product
+        later = tiles.at(i, j).at(distance)
+        for copy in range(len(optimizer.slots) + 1):  # the weights and their state, before the product
             for v in range(width):
-                for first in range(0, TILE_ROWS * m.lanes, line):
-                    m.prefetch(start.at(copy * stride).at(v * tiles.panel).at(first), write=True)
+                for first in range(0, size, line):
+                    m.prefetch(later.at(copy * update.state_stride).at(v * tiles.panel).at(first), write=True)
         gradients.into(i, j, width, zeros, place, ahead.next())
         finish(i, j, width, place)
 

@@ -232,7 +232,6 @@ class LayerOperands:
             "has_transposed": has_transposed,
             "first_strip": place.first_strip,
             "prefetch": l == 0,
-            "slots": layout.slots,
             "knots": 0 if l or operands.knots is None else operands.knots_record.ctypes.data,
         }
         self.norms = {
