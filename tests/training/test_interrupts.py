@@ -23,6 +23,8 @@ pytestmark = [
 ]
 X, Y = load_digits(return_X_y=True)
 X = X / 16
+# one that arrives while an object is let go is Python's to report
+AT_RANDOM = pytest.mark.filterwarnings("ignore:(?s).*KeyboardInterrupt:pytest.PytestUnraisableExceptionWarning")
 
 
 class After:
@@ -70,6 +72,7 @@ def run_many(count, options, seed):
     return outcomes
 
 
+@AT_RANDOM
 @pytest.mark.parametrize("options", [
     {"hidden_layer_sizes": (20,), "max_iter": 15}, {"hidden_layer_sizes": (12,), "batch_norm": True, "max_iter": 10},
     {"hidden_layer_sizes": (300,), "max_iter": 3, "early_stopping": True},
@@ -79,12 +82,14 @@ def test_interrupts_at_random_moments(options):
     run_many(40, options, 1)
 
 
+@AT_RANDOM
 @pytest.mark.slow
 def test_a_thousand_interrupts_at_random_moments():
     for seed in range(4):
         run_many(250, {"hidden_layer_sizes": (20,), "max_iter": 15}, seed)
 
 
+@AT_RANDOM
 def test_predictions_on_many_threads_are_interrupted_whole():
     model, numbers = MLPClassifier((300, 300), max_iter=1).fit(X, Y), random.Random(0)
     data = np.tile(X, (8, 1))
