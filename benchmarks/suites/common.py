@@ -1,6 +1,7 @@
 """Networks and data that the suites share, and a clock for single kernels."""
 
 import time
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -57,6 +58,16 @@ class Steps:
     def run(self, n_threads=None):
         """All steps, in one call into the kernels."""
         self.workspace.train(self.data, self.order, self.batch, self.table, Constraints(1e-4), n_threads=n_threads)
+
+
+@contextmanager
+def first_calls(job, count):
+    """Only the first ``count`` calls of the job's steps are made."""
+    whole = job.phases.copy()
+    for end in ("last_call", "end_call"):
+        job.phases[end] = np.minimum(whole[end], count)
+    yield
+    job.phases[:] = whole
 
 
 def best_seconds(function, repeats=7):

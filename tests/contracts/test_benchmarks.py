@@ -15,7 +15,10 @@ if not (ROOT / "benchmarks").is_dir():
 pytest.importorskip("pandas")
 sys.path.insert(0, str(ROOT))
 from benchmarks.lab import data_parallel  # noqa: E402
+from benchmarks.suites.common import Steps, first_calls  # noqa: E402
 from benchmarks.tables import ablation, data, report  # noqa: E402
+
+from jitmlp.engine.workspace import Constraints  # noqa: E402
 
 BASE = report.BASE
 RESULTS = {
@@ -135,3 +138,20 @@ def test_the_picture_of_many_processes_draws_its_model(tmp_path):
                 step = data_parallel.model_of_step(layers, batch, n, 69e9, gbit)
                 assert np.isclose(share, 6 * data_parallel.parameters(layers) * batch / n / 69e9 / step)
     assert (tmp_path / "scaling.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("units, batch", [((9, 7, 3), 6), ((9, 7, 3), 200)], ids=["steps", "quarters"])
+def test_a_profile_makes_the_calls_that_it_names_and_no_others(units, batch):
+    """The weights of a layer change if and only if the call that updates them is among the first ones."""
+    steps = Steps(units, batch, n_threads=1, n_steps=2)
+    steps.run()
+    job = steps.workspace.training_job(steps.data, Constraints(1e-4))
+    labels, whole = [wanted.label for wanted in job.wanted], job.phases.copy()
+    assert any("in_quarters" in label for label in labels) == (batch == 200)
+    for count in (*range(len(labels) + 1), len(labels) + 9):
+        before = [weights.copy() for weights in steps.workspace.parameters().weights]
+        with first_calls(job, count):
+            steps.run()
+        changed = sum((a != b).any() for a, b in zip(before, steps.workspace.parameters().weights))
+        assert changed == sum(label.startswith(("step_weights", "update_weights")) for label in labels[:count])
+        np.testing.assert_array_equal(job.phases, whole)
