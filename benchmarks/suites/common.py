@@ -66,8 +66,10 @@ def first_calls(job, count):
     whole = job.phases.copy()
     for end in ("last_call", "end_call"):
         job.phases[end] = np.minimum(whole[end], count)
-    yield
-    job.phases[:] = whole
+    try:
+        yield
+    finally:
+        job.phases[:] = whole
 
 
 def best_seconds(function, repeats=7):
