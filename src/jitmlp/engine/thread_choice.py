@@ -12,10 +12,12 @@ class ThreadChoice:
 
     Results do not depend on the count. A step of more than ``SMALL_STEP`` on one thread
     gains from all of them, whatever else happens: meeting twice a step costs a team about
-    a microsecond. The fastest of some steps says so, since others may have disturbed the first. What a smaller step gains depends on the machine and on what else runs
-    on it now, so all counts take turns for a moment, at the start and again from time to
-    time, and the fastest one is used, more threads only where they are faster by a twentieth. Where one thread does all there is to do in hardly more than that moment, they
-    take turns once as much has been done in several fits.
+    a microsecond. The fastest of some steps says so, since others may have disturbed the
+    first. What a smaller step gains depends on the machine and on what else runs on it now,
+    so all counts take turns for a moment, at the start and again from time to time, and the
+    fastest one is used, more threads only where they are faster by a twentieth. Where one
+    thread does all there is to do in hardly more than that moment, they take turns once as
+    much has been done in several fits.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class ThreadChoice:
         self.large = n_threads == 1
         self.to_try = [] if self.large else [1, 1]
         self.tried = self.chunks = 0
-        self.judge_at = 1  # after so many chunks of a large step
+        self.judge_at = 1 if n_threads > 1 else np.inf  # after so many chunks of a large step
         self.moment = self.PROBE_SECONDS * len(self.counts) * (1 + self.ROUNDS)
         self.spent, self.wait = 0.0, np.inf  # seconds of steps since they took turns, and after how many they do again
 
@@ -75,8 +77,8 @@ class ThreadChoice:
         self.spent += seconds_per_step * n_steps
         if not self.to_try:
             self.chunks += 1
-            if self.large and len(self.counts) > 1 and seconds_per_step < self.DOUBTFUL_STEP:
-                if self.chunks >= self.judge_at:
+            if self.large:
+                if seconds_per_step < self.DOUBTFUL_STEP and self.chunks >= self.judge_at:
                     self.to_try, self.judge_at = [1], 2 * self.chunks
             elif self.spent >= self.wait:
                 self._probe()
