@@ -76,10 +76,10 @@ def test_a_first_step_that_was_disturbed_is_forgotten():
 
 @pytest.mark.parametrize("n_steps", [1, 10_000])
 def test_a_small_step_that_others_disturb_is_not_taken_for_large(n_steps):
-    """The first steps take slices of the scheduler, and so do most of those of a team that waits for a core."""
+    """The first steps take slices of the scheduler, and so do all of those of a team that waits for a core."""
     choice = ThreadChoice(2)
     choice.n_steps = n_steps
-    seconds = {1: lambda chunk: 4e-3 if chunk <= 2 else 1e-5, 2: lambda chunk: 2e-4 if chunk % 5 == 0 else 4e-3}
+    seconds = {1: lambda chunk: 4e-3 if chunk <= 2 else 1e-5, 2: lambda chunk: 4e-3}
     taken = run(choice, lambda count, chunk: seconds[count](chunk), 300)
     assert share(taken[50:], 1) > 0.95
 
