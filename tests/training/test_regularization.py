@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScale
 import reference
 from helpers import Constraints, Data, coefficient_table, make_network, pairs
 from jitmlp import MLPClassifier, MLPRegressor
+from jitmlp.engine.normalization import learn_normalization
 from jitmlp_kernels.pieces.rows import GOLDEN, hash_lanes, row_key
 from jitmlp_kernels.trace.interpreter import Interpreter
 
@@ -196,6 +197,17 @@ def test_normalize_equals_the_scaler_in_front(kind, form):
     np.testing.assert_allclose(inside.predict_proba(given), outside.predict_proba(scaled), rtol=1e-6, atol=1e-9)
     assert inside.input_shift_.shape == inside.input_scale_.shape == (64,)
     assert outside.input_shift_ is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64", "bool"])
+@pytest.mark.parametrize("kind", SCALERS)
+def test_sparse_rows_are_normalized_as_dense_ones(kind, dtype):
+    """Shift and scale are those of float64 numbers, whatever the dtype and form of the rows: to the last bits of a sum."""
+    rng = np.random.default_rng(0)
+    data = np.where(rng.random((201, 5)) < 0.6, 10 + 2 * rng.normal(size=(201, 5)), 0).astype(dtype)
+    dense, entries = (learn_normalization(kind, form(data)) for form in (np.asarray, sparse.csr_array))
+    np.testing.assert_allclose(entries.shift, dense.shift, rtol=1e-14)
+    np.testing.assert_allclose(entries.scale, dense.scale, rtol=1e-13)
 
 
 def test_restore_best_ends_with_the_lowest_loss():

@@ -51,7 +51,7 @@ def _dense(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sparse(kind: str, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    X = X.astype(np.float64) if X.dtype.kind != "f" else X
+    X = X.astype(np.float64)  # as dense rows: in float32 sums, spreads and quantiles would be rounded to it
     if kind == "minmax":
         low, high = min_max_axis(X, axis=0)
         return low, _scale(high - low)
@@ -87,8 +87,7 @@ class Moments:
         if self.kind == "minmax":
             self.found.append(min_max_axis(X, axis=0) if sparse.issparse(X) else (X.min(axis=0), X.max(axis=0)))
         elif sparse.issparse(X):
-            floats = X.astype(np.float64) if X.dtype.kind != "f" else X
-            self.found.append((X.shape[0], *mean_variance_axis(floats, axis=0)))
+            self.found.append((X.shape[0], *mean_variance_axis(X.astype(np.float64), axis=0)))
         else:
             scaler = _fitted(StandardScaler(), X)
             self.found.append((X.shape[0], scaler.mean_, scaler.var_))
