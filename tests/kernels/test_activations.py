@@ -6,7 +6,9 @@ from bench import MACHINES, call, mapped
 
 import reference
 from jitmlp_kernels.pieces import rows
+from jitmlp_kernels.pieces.share import HALF_ROWS
 from jitmlp_kernels.rules.activations import ACTIVATIONS, BY_NAME
+from jitmlp_kernels.trace.target import VECTOR_BYTES
 
 POINTS = np.concatenate([np.linspace(-6, 6, 97) + 0.01, [-30.0, 30.0, -0.5]])
 ELEMENTWISE = [row for row in ACTIVATIONS if not row.coupled]
@@ -29,16 +31,36 @@ def test_value(row, dtype, rtol, machine):
 
 
 def slope(row, z):
-    """The kernel's derivative at ``z``: what a delta of 1 becomes."""
+    """The kernel's derivative at ``z``: what a delta of 1 becomes, in either of two neighbouring rows."""
     units = 112
-    source, deltas = np.zeros(units), np.zeros(units)
-    source[: len(z)] = z if row.from_preactivation else run(row, z, row.default)
-    deltas[: len(z)] = 1
+    source, deltas = np.zeros((2, units)), np.zeros((2, units))
+    source[:, : len(z)] = z if row.from_preactivation else run(row, z, row.default)
+    deltas[:, : len(z)] = 1
     call(
         rows.activation_backward, "float64", {"source": source.ctypes.data, "target": deltas.ctypes.data, "row": units,
-        "units": units, "parameter": row.default}, unit={"padded": 1, "count": 1}, activation=row,
+        "units": units, "parameter": row.default}, unit={"padded": 2, "count": 1}, activation=row,
     )  # fmt: skip
-    return deltas[: len(z)]
+    np.testing.assert_array_equal(*deltas)
+    return deltas[0, : len(z)]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("row", ELEMENTWISE, **ids)
+def test_rows_become_activations_of_their_own(row, dtype, machine):
+    """Rows are taken by two: each gets what its numbers give alone, zeros behind its units, and no other row changes."""
+    lanes = max(1, VECTOR_BYTES // np.dtype(dtype).itemsize)
+    units, across, n_rows = 2 * lanes + 1, 4 * lanes, 2 * HALF_ROWS
+    z = np.random.default_rng(0).normal(0, 3, (n_rows + 2, across)).astype(dtype)
+    target = np.full_like(z, 7)
+    call(
+        rows.activation_forward, dtype, {"source": z.ctypes.data, "target": target.ctypes.data, "row": across,
+        "units": units, "parameter": row.default}, machine, unit={"place": 1, "padded": n_rows, "count": n_rows}, activation=row,
+    )  # fmt: skip
+    alone = np.stack([run(row, numbers[:units], row.default, machine) for numbers in z[1:-1]])
+    np.testing.assert_array_equal(target[1:-1, :units], alone)
+    assert (target[1:-1, units : 3 * lanes] == 0).all()
+    assert (target[[0, -1]] == 7).all() and (target[:, 3 * lanes :] == 7).all()
 
 
 @pytest.mark.parametrize("row", SMOOTH, **ids)

