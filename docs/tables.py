@@ -61,9 +61,10 @@ def additions() -> str:
         )
     )
     for name in names:
-        text = next(r.text for r in PARAMETERS if r.name == name and r.added)
-        first = re.split(r"(?<=\.) ", text.replace("``", "`"), maxsplit=1)[0]
-        rows.append((f"`{name}`", first))
+        row = next(r for r in PARAMETERS if r.name == name and r.added)
+        first = re.split(r"(?<=\.) ", row.text.replace("``", "`"), maxsplit=1)[0]
+        choices = re.search(r"\{.*?\}", row.kind)
+        rows.append((f"`{name}`", f"`{choices[0]}`: {first}" if choices else first))
     return _table(["parameter", "values"], rows)
 
 
@@ -75,6 +76,7 @@ def reference() -> str:
             r.kind.replace("``", "`"),
             r.text.replace("``", "`"),
             "" if len(r.estimators) == 2 else r.estimators[0][3:],
+            "yes" if r.added else "",
         )
         for r in PARAMETERS
     ]
@@ -96,7 +98,7 @@ def reference() -> str:
     ]
     parts = [
         "# Tables\n\nWritten by `docs/tables.py` from the tables of the code.",
-        "## Parameters\n\n" + _table(["parameter", "type", "meaning", "only"], parameters),
+        "## Parameters\n\n" + _table(["parameter", "type", "meaning", "only", "added to scikit-learn's"], parameters),
         "## Activations\n\n" + _table(["name", "formula", "parameter", "source"], activations),
         "## Losses\n\n" + _table(["name", "formula", "parameter", "canonical output", "source"], losses),
         "## Optimizers\n\nThe hyperparameters are the keys of `solver_params`.\n\n"

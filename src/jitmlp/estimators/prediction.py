@@ -101,7 +101,8 @@ class Prediction(DocumentationLink, BaseEstimator, ABC):
         """Raise where there are several networks."""
         if "members_" in self.__dict__:
             raise ValueError(
-                f"n_members={len(self.members_)} networks were fitted: this is of one, such as members_[0]"
+                f"n_members={len(self.members_)} networks were fitted, and a saved, exported or drawn network is one: "
+                "members_ holds them, as members_[0].save(path); joblib.dump(model, path) keeps all of them"
             )
 
     def _fitted_embedding(self) -> Embedding | None:
