@@ -10,7 +10,8 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, RobustScale
 import reference
 from helpers import Constraints, Data, coefficient_table, make_network, pairs
 from jitmlp import MLPClassifier, MLPRegressor
-from jitmlp.engine.normalization import learn_normalization
+from jitmlp.engine.group import current
+from jitmlp.engine.normalization import Moments, learn_normalization
 from jitmlp_kernels.pieces.rows import GOLDEN, hash_lanes, row_key
 from jitmlp_kernels.trace.interpreter import Interpreter
 
@@ -208,6 +209,13 @@ def test_sparse_rows_are_normalized_as_dense_ones(kind, dtype):
     dense, entries = (learn_normalization(kind, form(data)) for form in (np.asarray, sparse.csr_array))
     np.testing.assert_allclose(entries.shift, dense.shift, rtol=1e-14)
     np.testing.assert_allclose(entries.scale, dense.scale, rtol=1e-13)
+    if kind in ("minmax", "standard"):  # which are learned of rows that come some at a time too
+        moments = Moments(kind)
+        for rows in (data[:70], data[70:]):
+            moments.add(sparse.csr_array(rows))
+        shift, scale = moments.scaling(current())
+        np.testing.assert_allclose(shift, dense.shift, rtol=1e-14)
+        np.testing.assert_allclose(scale, dense.scale, rtol=1e-13)
 
 
 def test_restore_best_ends_with_the_lowest_loss():
