@@ -6,6 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -57,6 +58,17 @@ def test_predictions_are_the_mean_of_networks_of_other_seeds(kind, X, y, changes
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(outputs(again, X), outputs(model, X))
     assert model.get_params() == {**clone(model).get_params()}
+
+
+@pytest.mark.parametrize("kind, X, y", KINDS.values(), ids=KINDS)
+def test_joblib_keeps_them(kind, X, y, tmp_path):
+    """Which, unlike pickle, makes two arrays of one that two objects hold."""
+    model = kind(**OPTIONS).fit(X, y)
+    joblib.dump(model, tmp_path / "model")
+    again = joblib.load(tmp_path / "model")
+    np.testing.assert_array_equal(outputs(again, X), outputs(model, X))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(outputs(again.partial_fit(X, y), X), outputs(model.partial_fit(X, y), X))
 
 
 def test_they_go_on_and_a_failure_leaves_them_as_they_were():

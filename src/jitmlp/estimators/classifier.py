@@ -252,8 +252,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         binarizer = self.__dict__.get("_label_binarizer")
         if binarizer is not None and binarizer.classes_ is self.classes_:
             return classification(binarizer)
+        network = self.__dict__.get("members_", [self])[0]
         return classification_of(
-            self.classes_, self.coefs_[-1].shape[1], self.__dict__.get("out_activation_", "logistic")
+            self.classes_, network.coefs_[-1].shape[1], self.__dict__.get("out_activation_", "logistic")
         )
 
     def _refuse_pair(self, task: Any, loss: Any, out_activation: Any) -> None:
